@@ -1,0 +1,1 @@
+"""Depth in dynamic scenes: datasets in one format."""

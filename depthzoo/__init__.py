@@ -1,0 +1,1 @@
+"""Published depth models behind one call."""
