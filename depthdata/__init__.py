@@ -36,7 +36,7 @@ _PUBLIC = {
     "video": "depthdata.view",
 }
 
-__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 (the names are the table's keys)
+__all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
     from depthdata.checks import CheckReport as CheckReport
