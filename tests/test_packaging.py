@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import zipfile
 from configparser import ConfigParser
 from pathlib import Path
@@ -61,11 +60,9 @@ def test_help_imports_nothing_heavy(program: str) -> None:
     assert "--help" in done.stdout
 
 
-def test_import_is_lazy_and_names_resolve() -> None:
-    start = time.process_time()
+def test_public_names_resolve() -> None:
     import depthdata
 
-    assert time.process_time() - start < 1
     for name in depthdata.__all__:
         assert getattr(depthdata, name) is not None
     with pytest.raises(AttributeError, match="no_such_name"):
