@@ -1,0 +1,62 @@
+"""Pure networks: one module an architecture, its state-dict keys and shapes those of its authors.
+
+>>> from depthzoo import networks
+>>> "raft_stereo" in networks.names()
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from depthdata.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["create", "names"]
+
+# name -> module, class, the options in which a published variant differs from the defaults
+_NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "raft_stereo": ("raft_stereo", "RAFTStereo", {}),
+    "raft_stereo_realtime": (
+        "raft_stereo",
+        "RAFTStereo",
+        {"shared_backbone": True, "n_downsample": 3, "n_gru_layers": 2, "slow_fast_gru": True},
+    ),
+    "iraftstereo_rvc": ("raft_stereo", "RAFTStereo", {"context_norm": "instance"}),
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names that `create` knows."""
+    return tuple(_NETWORKS)
+
+
+def create(name: str, **options: Any) -> nn.Module:
+    """Build a network in eval mode, weights as its initialisation leaves them.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    **options
+        Options of the architecture; they override those of the named variant.
+
+    Returns
+    -------
+    torch.nn.Module
+        `state_dict()` has the authors' keys and shapes.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, unknown option, or a value the architecture does not have.
+    """
+    if name not in _NETWORKS:
+        raise UsageError(f"no network {name!r}; there are {', '.join(_NETWORKS)}")
+    module, cls, preset = _NETWORKS[name]
+    factory = getattr(import_module(f"{__name__}.{module}"), cls)
+    network: nn.Module = factory(**{**preset, **options})
+    return network.eval()

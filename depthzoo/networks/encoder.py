@@ -1,0 +1,93 @@
+"""The residual encoder that the RAFT family shares: blocks, norms, and the trunk to 1/2^n resolution."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Norm", "ResidualBlock", "ResidualTrunk", "initialise", "make_norm", "residual_pair"]
+
+Norm = Literal["group", "batch", "instance", "none"]
+
+
+def make_norm(norm: Norm, channels: int, groups: int | None = None) -> nn.Module:
+    """A norm layer; group norm has `groups` groups, eight channels each when not given.
+
+    Instance norm has neither affine parameters nor running statistics, hence no keys.
+    """
+    if norm == "group":
+        return nn.GroupNorm(groups if groups is not None else channels // 8, channels)
+    if norm == "batch":
+        return nn.BatchNorm2d(channels)
+    if norm == "instance":
+        return nn.InstanceNorm2d(channels)
+    return nn.Identity()
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; both branches are rectified before and after the sum.
+
+    The norm of a projected shortcut is one module under two names, ``norm3`` and ``downsample.1``.
+    It is registered in this order, so that a state dict whose two copies differ takes effect as
+    ``downsample.1``, which loads last.
+    """
+
+    def __init__(self, c_in: int, c_out: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1)
+        self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+        self.norm1 = make_norm(norm, c_out)
+        self.norm2 = make_norm(norm, c_out)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or c_in != c_out:
+            self.norm3 = make_norm(norm, c_out)
+            projection = nn.Conv2d(c_in, c_out, 1, stride=stride)
+            self.downsample = nn.Sequential(projection, self.norm3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, c_in, H, W) to (N, c_out, H/stride, W/stride)."""
+        y = self.norm1(self.conv1(x)).relu_()
+        y = self.norm2(self.conv2(y)).relu_()
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return (shortcut + y).relu_()
+
+
+def residual_pair(c_in: int, c_out: int, stride: int, norm: Norm) -> nn.Sequential:
+    """Two residual blocks, the first with the stride."""
+    return nn.Sequential(
+        ResidualBlock(c_in, c_out, stride, norm), ResidualBlock(c_out, c_out, 1, norm)
+    )
+
+
+class ResidualTrunk(nn.Module):
+    """Stem and three layers: an image to 128 channels at 1/2^n_downsample of its size."""
+
+    def __init__(self, norm: Norm, n_downsample: int) -> None:
+        super().__init__()
+        stem, second, third = (1 + (n_downsample > least) for least in (2, 1, 0))
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=stem, padding=3)
+        self.norm1 = make_norm(norm, 64, groups=8)
+        self.layer1 = residual_pair(64, 64, 1, norm)
+        self.layer2 = residual_pair(64, 96, second, norm)
+        self.layer3 = residual_pair(96, 128, third, norm)
+
+    def trunk(self, image: Tensor) -> Tensor:
+        """Map (N, 3, H, W) in -1..1 to (N, 128, h, w)."""
+        x = self.norm1(self.conv1(image)).relu_()
+        x = self.layer1(x)
+        x = self.layer2(x)
+        features: Tensor = self.layer3(x)
+        return features
+
+
+@torch.no_grad()
+def initialise(module: nn.Module) -> None:
+    """Kaiming-normal convolutions (fan out, ReLU); norms start at scale 1 and shift 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(part, (nn.BatchNorm2d, nn.GroupNorm)):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)

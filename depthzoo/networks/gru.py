@@ -1,0 +1,49 @@
+"""Convolutional GRU whose gates take context terms computed once, and how its levels exchange states."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+__all__ = ["ConvGRU", "pool_half", "resize_to"]
+
+
+class ConvGRU(nn.Module):
+    """Gated recurrent unit with 3x3 convolutions and additive context terms."""
+
+    def __init__(self, hidden: int, inputs: int) -> None:
+        super().__init__()
+        self.convz = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
+        self.convr = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
+        self.convq = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
+
+    def forward(self, h: Tensor, context: tuple[Tensor, Tensor, Tensor], *inputs: Tensor) -> Tensor:
+        """Next hidden state.
+
+        Parameters
+        ----------
+        h : Tensor
+            Hidden state, (N, hidden, H, W).
+        context : tuple of Tensor
+            Terms for the update gate z, the reset gate r and the candidate q, each like `h`.
+        *inputs : Tensor
+            Concatenated after the hidden state.
+        """
+        cz, cr, cq = context
+        x = torch.cat(inputs, 1) if len(inputs) > 1 else inputs[0]
+        hx = torch.cat([h, x], 1)
+        z = torch.sigmoid(self.convz(hx) + cz)
+        r = torch.sigmoid(self.convr(hx) + cr)
+        q = torch.tanh(self.convq(torch.cat([r * h, x], 1)) + cq)
+        return (1 - z) * h + z * q
+
+
+def pool_half(x: Tensor) -> Tensor:
+    """Average 3x3 windows at stride 2; the zero border counts in the divisor."""
+    return F.avg_pool2d(x, 3, stride=2, padding=1)
+
+
+def resize_to(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear resize to the size of `like`, corners on corners."""
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=True)
