@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -74,17 +72,24 @@ def _run(task: Callable[[Path], Any], files: list[Path], jobs: int) -> Iterator[
         for path in files:
             yield path, task(path)
         return
-    with ProcessPoolExecutor(min(jobs, len(files)), mp_context=get_context("spawn")) as pool:
-        futures: dict[Future[Any], Path] = {pool.submit(task, path): path for path in files}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+    from depthdata.workers import WorkerLostError, run_tasks
+
+    for position, result in run_tasks(task, files, jobs):
+        path = files[position]
+        if isinstance(result, WorkerLostError):
+            result = _failed(path, f"{path}: {result}")
+        yield path, result
 
 
 def _one(path: Path, action: str, pictures: Path | None) -> tuple[bool, dict[str, Any], str]:
     try:
         return _verify(path) if action == "verify" else _check(path, pictures)
     except DepthdataError as error:
-        return False, {"path": str(path), "ok": False, "problems": [str(error)]}, f"FAIL {error}"
+        return _failed(path, str(error))
+
+
+def _failed(path: Path, problem: str) -> tuple[bool, dict[str, Any], str]:
+    return False, {"path": str(path), "ok": False, "problems": [problem]}, f"FAIL {problem}"
 
 
 def _verify(path: Path) -> tuple[bool, dict[str, Any], str]:
