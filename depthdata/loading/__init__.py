@@ -1,0 +1,29 @@
+"""PyTorch datasets of sequence files: windows, batches, transforms."""
+
+from __future__ import annotations
+
+from depthdata.loading.batch import collate
+from depthdata.loading.colors import ColorJitter
+from depthdata.loading.dataset import SequenceDataset
+from depthdata.loading.transforms import (
+    CenterCrop,
+    Compose,
+    HorizontalFlip,
+    RandomCrop,
+    Resize,
+    transform_batch,
+)
+from depthdata.loading.window import Window
+
+__all__ = [
+    "CenterCrop",
+    "ColorJitter",
+    "Compose",
+    "HorizontalFlip",
+    "RandomCrop",
+    "Resize",
+    "SequenceDataset",
+    "Window",
+    "collate",
+    "transform_batch",
+]
