@@ -1,0 +1,240 @@
+"""Lidar scans in a camera: the points to keep, and the depth map that the literature calls Eigen's.
+
+A scan is (N, 4) or (N, 3) float32 in its sensor's frame, metres; for KITTI x forward, y left, z up.
+A projection is (3, 4) float64 and takes a homogeneous sensor point to (u z, v z, z) in pixels and
+camera metres. Every product is formed term by term in float64, so that a point gives the same bits
+alone, in a scan, and when it is read back from a sequence file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.errors import UsageError
+from depthdata.sequence.points import Points
+
+__all__ = ["eigen_depth_map", "eigen_depth_rows", "lidar_to_points", "project_sensor"]
+
+FloatArray = npt.NDArray[np.float64]
+Value = Literal["sensor_x", "camera_z"]
+
+
+def project_sensor(
+    projection: npt.ArrayLike, sensor: npt.NDArray[np.floating]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Project points of the sensor's frame: column u, row v (pixels), camera z (m), each float64.
+
+    Points in the camera's plane give infinities or NaN; points behind it come out mirrored, with
+    z < 0. Neither is dropped here.
+
+    Examples
+    --------
+    >>> P = np.array([[100.0, 0, 50, 0], [0, 100.0, 40, 0], [0, 0, 1, 0]])
+    >>> u, v, z = project_sensor(P, np.array([[1.0, -0.5, 2.0]]))
+    >>> u[0], v[0], z[0]
+    (np.float64(100.0), np.float64(15.0), np.float64(2.0))
+    """
+    matrix = _projection(projection)
+    x, y, z = np.ascontiguousarray(np.asarray(sensor)[:, :3].T, dtype=np.float64)
+    q0, q1, q2 = (((a * x + b * y) + c * z) + d for a, b, c, d in matrix)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return q0 / q2, q1 / q2, q2
+
+
+def lidar_to_points(
+    scan: npt.NDArray[np.float32], projection: npt.ArrayLike, hw: tuple[int, int]
+) -> Points:
+    """Select the points of a scan that any published convention may write into the image.
+
+    Kept, in scan order: x >= 0 (float32), -0.5 <= u <= w + 0.5 and -0.5 <= v <= h + 0.5, whatever
+    the sign of the camera z. The margin on the far side is for the conventions that subtract one
+    from the pixel; mirrored points (z <= 0) are there because those conventions keep them. Reading
+    a dense map drops both.
+
+    Parameters
+    ----------
+    scan : float32, (N, 3) or (N, 4)
+        Points in the sensor's frame.
+    projection : float64, (3, 4)
+        Sensor point to (u z, v z, z).
+    hw : (int, int)
+        Height and width to cover.
+
+    Returns
+    -------
+    Points
+        ``kind="subpixel"``: x = u, y = v, value = camera z, sensor = the points, all float32.
+    """
+    sensor, u, v, z = _near_image(scan, projection, hw)
+    return Points(
+        kind="subpixel",
+        x=u.astype(np.float32),
+        y=v.astype(np.float32),
+        value=z.astype(np.float32),
+        sensor=sensor,
+    )
+
+
+def eigen_depth_map(
+    points: Points | npt.NDArray[np.float32],
+    projection: npt.ArrayLike,
+    hw: tuple[int, int],
+    value: Value = "sensor_x",
+) -> FloatArray:
+    """Return the sparse lidar depth map on which the Eigen split is evaluated; 0 is "none".
+
+    The published recipe, quirks included, exactly: points with x >= 0; pixel =
+    ``round_half_even(u) - 1`` and the same for v, inside the image; written in scan order so that
+    the last one wins; then the points with one key ``row * (w - 1) + column - 1`` form a group, and
+    a group of several writes its smallest value at the pixel of its first point. (The key is shared
+    by the last column of a row and the first one of the next.) Negative values become 0.
+
+    Parameters
+    ----------
+    points : Points or (N, 3+) float32
+        A scan, or the points of a sequence file that carry `sensor`.
+    projection : float64, (3, 4)
+        Sensor point to (u z, v z, z); the stream's fact ``projection``.
+    hw : (int, int)
+        Size of the map; KITTI's recipe takes ``S_rect_02`` cut to integers for every camera (the
+        stream's fact ``eigen_size``), Insta-DM that of the image.
+    value : "sensor_x" or "camera_z"
+        The published ground truth is the forward distance from the lidar, about 0.27 m off the
+        camera's z.
+
+    Returns
+    -------
+    float64, (h, w)
+
+    Examples
+    --------
+    >>> P = np.array([[0, -10.0, 0, 0], [0, 0, -10.0, 0], [1.0, 0, 0, 0]])
+    >>> eigen_depth_map(np.array([[5, -1, -0.5], [4, -0.8, -0.4]], np.float32), P, (2, 3))
+    array([[0., 4., 0.],
+           [0., 0., 0.]])
+    """
+    height, width = _size(hw)
+    rows, columns, values = _eigen_points(points, projection, (height, width), value)
+    depth = np.zeros((height, width))
+    flat = rows * width + columns
+    depth.ravel()[flat] = values
+    key = rows * (width - 1) + columns - 1
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if key.size else key
+    if starts.size < key.size:
+        lengths = np.diff(np.r_[starts, key.size])
+        smallest = np.minimum.reduceat(values[order], starts)
+        several = lengths > 1
+        depth.ravel()[flat[order[starts[several]]]] = smallest[several]
+    np.maximum(depth, 0, out=depth)
+    return depth
+
+
+def eigen_depth_rows(
+    points: Points | npt.NDArray[np.float32],
+    projection: npt.ArrayLike,
+    hw: tuple[int, int],
+    value: Value = "sensor_x",
+) -> FloatArray:
+    """Return `eigen_depth_map` as rows (row, column, value), float64, row by row, values > 0 only.
+
+    The form in which Dynamo-Depth's preparation keeps it on disk.
+    """
+    depth = eigen_depth_map(points, projection, hw, value)
+    rows, columns = np.nonzero(depth)
+    return np.stack([rows, columns, depth[rows, columns]], axis=1)
+
+
+def _eigen_points(
+    points: Points | npt.NDArray[np.float32],
+    projection: npt.ArrayLike,
+    hw: tuple[int, int],
+    value: Value,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+    """Pixels (row, column) and values of the points in the map, in scan order."""
+    if value not in ("sensor_x", "camera_z"):
+        raise UsageError(f"value should be 'sensor_x' or 'camera_z', found {value!r}")
+    scan = points.sensor if isinstance(points, Points) else points
+    if scan is None:
+        raise UsageError(
+            "these points carry no `sensor` (the point in its sensor's frame), "
+            "from which this depth map is defined"
+        )
+    height, width = hw
+    sensor, u, v, z = _near_image(scan, projection, hw)
+    columns, rows = np.rint(u) - 1, np.rint(v) - 1
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    values = sensor[:, 0] if value == "sensor_x" else z
+    return (
+        rows[inside].astype(np.int64),
+        columns[inside].astype(np.int64),
+        values[inside].astype(np.float64),
+    )
+
+
+def _near_image(
+    scan: npt.NDArray[np.float32], projection: npt.ArrayLike, hw: tuple[int, int]
+) -> tuple[npt.NDArray[np.float32], FloatArray, FloatArray, FloatArray]:
+    """Points of a scan in the image and half a pixel around: sensor (n, 3), u, v, z."""
+    matrix = _projection(projection)
+    height, width = _size(hw)
+    scan = np.asarray(scan)
+    if scan.ndim != 2 or scan.shape[1] not in (3, 4) or scan.dtype != np.float32:
+        raise UsageError(
+            f"a scan should be (N, 3) or (N, 4) float32, found {scan.shape} {scan.dtype}"
+        )
+    sensor = scan[_candidates(scan, matrix, height, width), :3]
+    u, v, z = project_sensor(matrix, sensor)
+    inside = (u >= -0.5) & (u <= width + 0.5) & (v >= -0.5) & (v <= height + 0.5)
+    return sensor[inside], u[inside], v[inside], z[inside]
+
+
+def _candidates(
+    scan: npt.NDArray[np.float32], matrix: FloatArray, height: int, width: int
+) -> npt.NDArray[np.int64]:
+    """Return indices of points that may be in the image: a float32 test, on the safe side.
+
+    Each side of the image is a plane through the camera: (row of the matrix) . point >= 0. A point
+    in front lies on the inner side of all four, a mirrored one on the outer side of all four.
+    """
+    forward = np.flatnonzero(scan[:, 0] >= 0)
+    x, y, z = (scan[forward, axis] for axis in range(3))
+    reach = max((float(np.abs(a).max(initial=0)) for a in (x, y, z)), default=0.0)
+    if not np.isfinite(reach):
+        return np.flatnonzero((scan[:, 0] >= 0) & np.isfinite(scan[:, :3]).all(1))
+    q0, q1, q2 = matrix
+    sides = (q0 + 0.5 * q2, (width + 0.5) * q2 - q0, q1 + 0.5 * q2, (height + 0.5) * q2 - q1)
+    lowest = highest = None
+    for a, b, c, d in sides:
+        scale = max(abs(a), abs(b), abs(c)) * 3 * reach + abs(d)
+        if not 0 < scale < 1e37:
+            return forward
+        # In units of the largest value it may take, so that one tolerance serves all four planes.
+        a, b, c, d = (np.float32(n / scale) for n in (a, b, c, d))
+        distance = a * x
+        distance += b * y
+        distance += c * z
+        distance += d
+        lowest = distance if lowest is None else np.minimum(lowest, distance)
+        highest = distance if highest is None else np.maximum(highest, distance)
+    tolerance = np.float32(2e-6)  # 16 roundings of 2**-23
+    near: npt.NDArray[np.int64] = forward[(lowest >= -tolerance) | (highest <= tolerance)]
+    return near
+
+
+def _projection(projection: npt.ArrayLike) -> FloatArray:
+    matrix = np.asarray(projection, dtype=np.float64)
+    if matrix.shape != (3, 4) or not np.isfinite(matrix).all():
+        raise UsageError(f"a projection should be 3x4 finite numbers, found {matrix.shape}")
+    return matrix
+
+
+def _size(hw: tuple[int, int]) -> tuple[int, int]:
+    height, width = (int(n) for n in hw)
+    if height < 1 or width < 1:
+        raise UsageError(f"the image size should be (height, width) > 0, found {hw}")
+    return height, width

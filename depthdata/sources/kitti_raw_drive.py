@@ -1,0 +1,210 @@
+"""One KITTI raw drive into a sequence file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.codecs.images import image_size
+from depthdata.codecs.kitti import MISSING_TIME, read_timestamps, read_velodyne
+from depthdata.errors import FormatError, SourceError
+from depthdata.lidar import lidar_to_points
+from depthdata.sources.card import SequenceSpec
+from depthdata.sources.kitti_raw import CAMERAS
+from depthdata.sources.kitti_raw_geometry import DriveGeometry, trajectory
+
+if TYPE_CHECKING:
+    from depthdata.sequence import Points, SequenceWriter
+
+__all__ = ["write"]
+
+Frames = Mapping[int, str]
+
+_PROVENANCE = "velodyne scan of the same frame number, projected without motion compensation"
+_PNG_END = b"IEND\xaeB`\x82"
+_JPEG_END = b"\xff\xd9"
+
+
+def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
+    """Write a drive; see `depthdata.sources.kitti_raw.write`."""
+    try:
+        _write(spec, writer)
+    except FormatError as error:
+        raise SourceError(str(error)) from error
+
+
+def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
+    date = Path(spec.root)
+    images: Mapping[str, Frames] = spec.files["images"]
+    scans: Frames = spec.files["scans"]
+    if not images:
+        raise SourceError(
+            f"{date / spec.name}: the drive has no image; expected files in image_02/data "
+            "(or 00, 01, 03); unpack its archive again",
+            incomplete=True,
+        )
+    geometry = DriveGeometry.read(date, velodyne=bool(scans), oxts=bool(spec.files["oxts"]))
+    sizes = {camera: _first_size(date, frames) for camera, frames in images.items()}
+    for camera, size in sizes.items():
+        _check_calibrated_size(spec, geometry, camera, size)
+
+    numbers = sorted(set().union(*images.values()))
+    names = {
+        number: Path(name).stem for frames in images.values() for number, name in frames.items()
+    }
+    times = {camera: _times(spec, camera, numbers) for camera in images}
+    motion = trajectory(date, spec.files["oxts"], numbers)
+
+    writer.timeline(next(iter(times.values())), [names[number] for number in numbers])
+    for left, right in (("left", "right"), ("gray_left", "gray_right")):
+        if left in images and right in images:
+            writer.stereo_pair(left, right, geometry.baseline(CAMERAS[left], CAMERAS[right]))
+    for camera, frames in images.items():
+        number = CAMERAS[camera]
+        height, width, channels = sizes[camera]
+        T_rig_cam = geometry.T_rig_cam(number)
+        target = writer.camera(
+            camera,
+            height=height,
+            width=width,
+            intrinsics=geometry.intrinsics(number),
+            T_world_cam=None if motion is None else motion.T_world_imu @ T_rig_cam,
+            T_rig_cam=T_rig_cam,
+            timestamps=times[camera],
+            transform={
+                "source_camera": f"image_{number:02d}",
+                "rig": geometry.rig,
+                **({} if motion is None else motion.facts),
+            },
+        )
+        present = [t for t, n in enumerate(numbers) if n in frames]
+        paths = [date / frames[numbers[t]] for t in present]
+        target.encoded(
+            "rgb",
+            _blobs(paths, sizes[camera]),
+            np.array([_file_size(path) for path in paths], dtype=np.int64),
+            encoding="png" if paths[0].suffix.lower() == ".png" else "jpeg",
+            channels=channels,
+            frame_index=_index(present),
+        )
+        scanned = [t for t in present if numbers[t] in scans]
+        if scanned:
+            projection = geometry.velo_projection(number)
+            eigen = geometry.size(2) or sizes["left" if "left" in sizes else camera][:2]
+            target.points(
+                "depth",
+                _points(
+                    [date / scans[numbers[t]] for t in scanned],
+                    projection,
+                    (max(height, eigen[0]), max(width, eigen[1])),
+                ),
+                frame_index=_index(scanned),
+                unit="m",
+                provenance=_PROVENANCE,
+                quantity="camera z; velodyne x is in the points' sensor coordinates",
+                sensor="velodyne",
+                projection=projection,
+                eigen_size=list(eigen),
+            )
+
+
+def _first_size(date: Path, frames: Frames) -> tuple[int, int, int]:
+    path = date / frames[min(frames)]
+    return _image_size(path, _read(path))
+
+
+def _check_calibrated_size(
+    spec: SequenceSpec, geometry: DriveGeometry, camera: str, size: tuple[int, int, int]
+) -> None:
+    """Refuse images that were resized or cropped: the calibration would not hold for them."""
+    calibrated = [geometry.size(number) for number in (CAMERAS[camera], 2)]
+    known = [c for c in calibrated if c is not None]
+    if known and size[:2] not in known:
+        height, width = known[0]
+        raise SourceError(
+            f"{spec.root}/{spec.name}: image_{CAMERAS[camera]:02d} has {size[1]}x{size[0]} pixels "
+            f"but calib_cam_to_cam.txt is for {width}x{height}; take the images as published"
+        )
+
+
+def _times(spec: SequenceSpec, camera: str, numbers: list[int]) -> npt.NDArray[np.int64]:
+    """Time of each frame: the line of its number, for files may list frames that were cut off."""
+    out = np.full(len(numbers), MISSING_TIME, dtype=np.int64)
+    name = f"{spec.name}/image_{CAMERAS[camera]:02d}/timestamps.txt"
+    if name in spec.files["texts"]:
+        times = read_timestamps(Path(spec.root) / name)
+        for t, number in enumerate(numbers):
+            if number < len(times):
+                out[t] = times[number]
+    return out
+
+
+def _index(frames: list[int]) -> npt.NDArray[np.int64]:
+    return np.array(frames, dtype=np.int64)
+
+
+def _blobs(paths: list[Path], size: tuple[int, int, int]) -> Iterator[bytes]:
+    encoding = paths[0].suffix
+    for path in paths:
+        blob = _read(path)
+        found = _image_size(path, blob)
+        if found != size or path.suffix != encoding:
+            _wrong_image(paths[0], size, path, found)
+        yield blob
+
+
+def _wrong_image(
+    first: Path, size: tuple[int, int, int], path: Path, found: tuple[int, int, int]
+) -> NoReturn:
+    raise SourceError(
+        f"{path}: expected an image like {first.name}, {size[1]}x{size[0]} with {size[2]} "
+        f"channel(s), found {found[1]}x{found[0]} with {found[2]}; a camera's images are all alike"
+    )
+
+
+def _points(
+    paths: list[Path], projection: npt.NDArray[np.float64], hw: tuple[int, int]
+) -> Iterator[Points]:
+    for path in paths:
+        yield lidar_to_points(read_velodyne(path), projection, hw)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _image_size(path: Path, blob: bytes) -> tuple[int, int, int]:
+    """Height, width and channels; the file must be whole and be what its name says."""
+    expected = "png" if path.suffix.lower() == ".png" else "jpeg"
+    try:
+        height, width, channels, depth, encoding = image_size(blob)
+    except FormatError as error:
+        start = blob[:16].decode("latin-1")
+        raise SourceError(
+            f"{path} is no {expected.upper()} image (it starts with {start!r}): {error}"
+        ) from error
+    if encoding != expected or depth != 8:
+        raise SourceError(
+            f"{path}: expected an 8-bit {expected.upper()}, found a {depth}-bit {encoding.upper()}"
+        )
+    end = _PNG_END if encoding == "png" else _JPEG_END
+    if end not in blob[-1024:]:
+        raise SourceError(
+            f"{path} is cut: {len(blob)} bytes without the end of a {encoding.upper()}; "
+            "extract it again"
+        )
+    return height, width, channels
