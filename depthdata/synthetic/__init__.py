@@ -1,0 +1,15 @@
+"""A procedural street scene with exact truth, and writers of it.
+
+>>> from depthdata.synthetic import SyntheticScene
+>>> scene = SyntheticScene(seed=3, frames=2, height=24, width=80)
+>>> sorted(scene.cameras)
+['gray_left', 'gray_right', 'left', 'right']
+"""
+
+from __future__ import annotations
+
+from depthdata.synthetic.actors import SEMANTIC_CLASSES
+from depthdata.synthetic.scene import Frame, SyntheticScene
+from depthdata.synthetic.truth import Boxes, TrackSet
+
+__all__ = ["SEMANTIC_CLASSES", "Boxes", "Frame", "SyntheticScene", "TrackSet"]

@@ -1,0 +1,1 @@
+"""Writers of the raw layouts of the source datasets."""
