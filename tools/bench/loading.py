@@ -1,0 +1,283 @@
+"""Loading against its limit, the bare decode from memory, in one interleaved run.
+
+    python tools/bench/loading.py [--rounds 9] [--images FOLDER] [--json FILE]
+
+Every row is the median over the rounds of a ratio of two measurements of the same round. CPU time
+of one process where there is one process; wall time where there are workers. Images are synthetic,
+or the PNG files of a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+import torch
+from torch.utils.data import DataLoader
+
+from depthdata.codecs.images import decode_image, encode_png
+from depthdata.loading import SequenceDataset, Window, collate
+from depthdata.sequence import Points, SequenceWriter
+
+FRAMES = 48
+SMALL = (192, 640)
+FULL = (375, 1242)
+BATCH = 12
+TRIPLET = Window((-1, 0, 1))
+
+
+class Row(NamedTuple):
+    """One line of the table."""
+
+    name: str
+    ours: Callable[[], float]
+    limit: Callable[[], float]
+    target: float
+    at_least: bool = False  # the row is limit / ours, a fraction of the limit's speed
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this process."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def wall(work: Callable[[], object]) -> float:
+    """Seconds on the clock."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def synthetic_images(count: int) -> list[np.ndarray]:
+    """Scaled noise: PNG sizes near those of real street scenes."""
+    rng = np.random.default_rng(0)
+    coarse = rng.normal(size=(3, 3, FULL[0] // 6, FULL[1] // 6))
+    smooth = torch.nn.functional.interpolate(torch.from_numpy(coarse), size=FULL, mode="bicubic")
+    base = smooth.numpy().transpose(0, 2, 3, 1) * 45 + 110
+    base += rng.normal(size=base.shape) * 3
+    images = [np.roll(base[i % 3], 16 * i, axis=1) for i in range(count)]
+    return [np.clip(image, 0, 255).astype(np.uint8) for image in images]
+
+
+def make_points(rng: np.random.Generator) -> Points:
+    """About as many points as one lidar turn leaves in a KITTI image, a few share a pixel."""
+    flat = rng.choice(FULL[0] * FULL[1], 18_600, replace=False)
+    flat = np.sort(np.concatenate([flat, flat[:700]]))
+    value = rng.uniform(4, 80, len(flat)).astype(np.float32)
+    row, col = np.divmod(flat, FULL[1])
+    return Points(kind="pixel", row=row.astype(np.uint16), col=col.astype(np.uint16), value=value)
+
+
+def write(
+    path: Path, encoding: str, blobs: list[bytes], hw: tuple[int, int], points: list[Points]
+) -> None:
+    """One sequence file with images and, where given, points."""
+    intrinsics = np.array([[720.0, 0, hw[1] / 2], [0, 720.0, hw[0] / 2], [0, 0, 1]])
+    with SequenceWriter(
+        path,
+        dataset="bench",
+        sequence=path.stem,
+        split=None,
+        licence="none",
+        citation="none",
+        converter="bench 1",
+        source_fingerprint="xxh3:0000000000000000",
+    ) as writer:
+        times = np.arange(len(blobs), dtype=np.int64) * 100_000_000
+        writer.timeline(times, [str(i) for i in range(len(blobs))])
+        poses = np.tile(np.eye(4), (len(blobs), 1, 1))
+        camera = writer.camera(
+            "left", height=hw[0], width=hw[1], intrinsics=intrinsics, T_world_cam=poses
+        )
+        camera.encoded("rgb", blobs, [len(b) for b in blobs], encoding=encoding)
+        if points:
+            camera.points("depth", points)
+
+
+def decode_all(blobs: list[bytes], hw: tuple[int, int]) -> None:
+    """Decode each into the same memory: the limit."""
+    out = np.empty((*hw, 3), np.uint8)
+    for blob in blobs:
+        if blob[:2] == b"\xff\xd8":
+            simplejpeg.decode_jpeg(blob, colorspace="RGB", buffer=out)
+        else:
+            decode_image(blob)
+
+
+def triplets(blobs: list[bytes]) -> list[bytes]:
+    """Return the blobs that the windows of the dataset read, in its order."""
+    return [blobs[t + o] for t in range(1, len(blobs) - 1) for o in (-1, 0, 1)]
+
+
+def decode_worker(
+    blobs: list[bytes], hw: tuple[int, int], go: object, done: object, repeat: int
+) -> None:
+    """Decode a share whenever told to."""
+    torch.set_num_threads(1)
+    for _ in range(repeat):
+        go.wait()  # type: ignore[attr-defined]
+        decode_all(blobs, hw)
+        done.wait()  # type: ignore[attr-defined]
+
+
+class TwoProcesses:
+    """The limit of two workers: two processes that decode half each, from memory."""
+
+    def __init__(self, blobs: list[bytes], hw: tuple[int, int], repeat: int) -> None:
+        context = multiprocessing.get_context("fork")
+        self.go, self.done = context.Barrier(3), context.Barrier(3)
+        self.workers = [
+            context.Process(
+                target=decode_worker, args=(blobs[i::2], hw, self.go, self.done, repeat)
+            )
+            for i in range(2)
+        ]
+        for worker in self.workers:
+            worker.start()
+
+    def __call__(self) -> None:
+        self.go.wait()
+        self.done.wait()
+
+
+def scatter_all(frames: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Write values at flat positions: the limit of reading points as a map."""
+    out = np.empty(FULL[0] * FULL[1], np.float32)
+    for flat, value in frames:
+        out[:] = 0
+        out[flat] = value
+
+
+def run(dataset: SequenceDataset, **options: object) -> None:
+    """Go through a loader once."""
+    for _ in DataLoader(dataset, BATCH, collate_fn=collate, **options):  # type: ignore[arg-type]
+        pass
+
+
+def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
+    """Write the files and say what to measure."""
+    rng = np.random.default_rng(1)
+    points = [make_points(rng) for _ in range(FRAMES)]
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
+        size=SMALL,
+        mode="bicubic",
+        antialias=True,
+    )
+    small = [np.ascontiguousarray(i) for i in resized.permute(0, 2, 3, 1).numpy()]
+    jpegs = [simplejpeg.encode_jpeg(i, quality=90, colorsubsampling="420") for i in small]
+    pngs = [encode_png(i, level=6) for i in images]
+    print(
+        f"JPEG {np.mean([len(b) for b in jpegs]) / 1e3:.0f} kB, "
+        f"PNG {np.mean([len(b) for b in pngs]) / 1e3:.0f} kB",
+        file=sys.stderr,
+    )
+    write(folder / "jpeg.h5", "jpeg", jpegs, SMALL, [])
+    write(folder / "png.h5", "png", pngs, FULL, points)
+    dataset = SequenceDataset(folder / "jpeg.h5", window=TRIPLET)
+    unchecked = SequenceDataset(folder / "jpeg.h5", window=TRIPLET, verify=False)
+    evaluation = SequenceDataset(
+        folder / "png.h5", window=TRIPLET, streams=("rgb", "depth"), size=SMALL
+    )
+    depth = SequenceDataset(folder / "png.h5", streams=("depth",))
+    many = SequenceDataset([folder / "jpeg.h5"] * 12, window=TRIPLET)
+    three = triplets(jpegs)
+    three_png = triplets(pngs)
+    flat = [
+        (p.row.astype(np.int64) * FULL[1] + p.col, p.value)  # type: ignore[union-attr]
+        for p in points
+    ]
+
+    def each(data: SequenceDataset) -> Callable[[], float]:
+        return lambda: cpu(lambda: [data[i] for i in range(len(data))])
+
+    two = TwoProcesses(three * 12, SMALL, rounds + 1)
+    return [
+        Row(
+            "triplet, uint8, one process / decode",
+            each(dataset),
+            lambda: cpu(lambda: decode_all(three, SMALL)),
+            1.10,
+        ),
+        Row("the same, checksums on / off", each(dataset), each(unchecked), 1.02),
+        Row(
+            "PNG triplet + depth at 192x640 / PNG decode",
+            each(evaluation),
+            lambda: cpu(lambda: decode_all(three_png, FULL)),
+            1.20,
+        ),
+        Row(
+            "points read + drawn / drawn from memory",
+            each(depth),
+            lambda: cpu(lambda: scatter_all(flat)),
+            1.25,
+        ),
+        Row(
+            "DataLoader, 0 workers, share of decode",
+            lambda: cpu(lambda: run(dataset)),
+            lambda: cpu(lambda: decode_all(three, SMALL)),
+            0.90,
+            True,
+        ),
+        Row(
+            "DataLoader, 2 workers, share of 2-process decode",
+            lambda: wall(lambda: run(many, num_workers=2)),
+            lambda: wall(two),
+            0.50,
+            True,
+        ),
+    ]
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--images", type=Path, help="folder of PNG files of 375 x 1242")
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.images:
+        files = sorted(arguments.images.glob("*.png"))
+        read = [decode_image(file.read_bytes())[: FULL[0], : FULL[1]] for file in files]
+        images = [np.roll(read[i % len(read)], 16 * i, axis=1) for i in range(FRAMES)]
+    else:
+        images = synthetic_images(FRAMES)
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        table = rows(Path(folder), images, arguments.rounds)
+        ratios: dict[str, list[float]] = {row.name: [] for row in table}
+        for turn in range(arguments.rounds + 1):
+            for row in table if turn % 2 else table[::-1]:
+                ours, limit = row.ours(), row.limit()
+                if turn:  # the first round warms up
+                    ratios[row.name].append(limit / ours if row.at_least else ours / limit)
+    print(f"{'':50s} median  target   (load {os.getloadavg()[0]:.1f})")
+    failed = 0
+    for row in table:
+        median = statistics.median(ratios[row.name])
+        good = median >= row.target if row.at_least else median <= row.target
+        failed += not good
+        sign = ">=" if row.at_least else "<="
+        print(f"{row.name:50s} {median:6.2f}  {sign} {row.target:.2f}  {'' if good else 'MISSED'}")
+        result[row.name] = {"median": median, "target": row.target, "ok": good}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
