@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from depthdata._version import __version__
+
 if TYPE_CHECKING:
     from depthzoo import networks
     from depthzoo.evaluation.runner import evaluate
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from depthzoo.weights import load_checkpoint, load_state
 
 __all__ = [
+    "__version__",
     "Card",
     "Model",
     "Needs",
@@ -56,8 +59,6 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
     elif name in _SUBMODULES:
         value = import_module(f"depthzoo.{name}")
-    elif name == "__version__":
-        value = _version()
     else:
         raise AttributeError(f"module 'depthzoo' has no attribute {name!r}")
     globals()[name] = value
@@ -65,13 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("depthdata")
-    except PackageNotFoundError:
-        return "0+unknown"
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Weights that are a pure function of key, shape, dtype and seed: parity cases need no stored weights.
+"""Weights that are a pure function of key, shape, dtype and seed: parity cases store none.
 
 Both sides of a comparison fill their networks with the same numbers, so a case stores only its
 inputs and outputs. The scales keep activations of deep networks in range.
@@ -24,7 +24,7 @@ def seeded_tensor(
     Parameters
     ----------
     key : str
-        State-dict key; together with `seed` it starts the random stream, its ending picks the scale.
+        State-dict key: with `seed` it starts the random stream; its ending picks the scale.
     shape : sequence of int
         Shape of the tensor; ``()`` is a scalar.
     dtype : str

@@ -10,8 +10,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from depthdata.errors import UsageError
-
 if TYPE_CHECKING:
     from torch import nn
 
@@ -51,11 +49,11 @@ def create(name: str, **options: Any) -> nn.Module:
 
     Raises
     ------
-    UsageError
+    ValueError
         Unknown name, unknown option, or a value the architecture does not have.
     """
     if name not in _NETWORKS:
-        raise UsageError(f"no network {name!r}; there are {', '.join(_NETWORKS)}")
+        raise ValueError(f"no network {name!r}; there are {', '.join(_NETWORKS)}")
     module, cls, preset = _NETWORKS[name]
     factory = getattr(import_module(f"{__name__}.{module}"), cls)
     network: nn.Module = factory(**{**preset, **options})

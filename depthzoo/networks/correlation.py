@@ -1,8 +1,8 @@
 """All-pairs correlation along image rows, looked up around a moving column.
 
 Two implementations of the same numbers. `CorrelationVolume` keeps every product, which is fast and
-needs ``n h w w`` values a level. `CorrelationOnDemand` forgets the products after each lookup and forms
-them again, a few rows at a time, so that its memory does not grow with the square of the width.
+needs ``n h w w`` values a level. `CorrelationOnDemand` forgets the products after each lookup and
+forms them again, a few rows at a time: its memory does not grow with the square of the width.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class CorrelationVolume(_Correlation):
         self.pyramid = _products(self.left, self.right, levels)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Samples around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
+        """Sample around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
         return _look_up_pyramid(self.pyramid, x, self.radius).permute(0, 3, 1, 2)
 
 
@@ -148,7 +148,7 @@ class CorrelationOnDemand(_Correlation):
         self.rows_at_once = max(1, chunk_bytes // row)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Samples around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
+        """Sample around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
         return torch.cat(list(self._chunks(x)), 1).permute(0, 3, 1, 2)
 
     def _chunks(self, x: Tensor) -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""The residual encoder that the RAFT family shares: blocks, norms, and the trunk to 1/2^n resolution."""
+"""The residual encoder that the RAFT family shares: blocks, norms, and the trunk to 1/2^n size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Norm = Literal["group", "batch", "instance", "none"]
 
 
 def make_norm(norm: Norm, channels: int, groups: int | None = None) -> nn.Module:
-    """A norm layer; group norm has `groups` groups, eight channels each when not given.
+    """Build a norm layer; group norm has `groups` groups, eight channels each when not given.
 
     Instance norm has neither affine parameters nor running statistics, hence no keys.
     """
@@ -51,7 +51,8 @@ class ResidualBlock(nn.Module):
         y = self.norm1(self.conv1(x)).relu_()
         y = self.norm2(self.conv2(y)).relu_()
         shortcut = x if self.downsample is None else self.downsample(x)
-        return (shortcut + y).relu_()
+        total: Tensor = shortcut + y
+        return total.relu_()
 
 
 def residual_pair(c_in: int, c_out: int, stride: int, norm: Norm) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Convolutional GRU whose gates take context terms computed once, and how its levels exchange states."""
+"""Convolutional GRU whose gates take context terms, and how levels exchange their states."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
 """RAFT-Stereo: recurrent disparity on one coarse field, corrected by correlation lookups.
 
-Lipson, Teed, Deng, "RAFT-Stereo: Multilevel Recurrent Field Transforms for Stereo Matching", 3DV 2021,
-https://arxiv.org/abs/2109.07547. The options cover every published configuration.
+Lipson, Teed, Deng, "RAFT-Stereo: Multilevel Recurrent Field Transforms for Stereo Matching", 3DV
+2021, https://arxiv.org/abs/2109.07547. The options cover every published configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from depthdata.errors import UsageError
 from depthzoo.networks.correlation import CorrelationOnDemand, CorrelationVolume
 from depthzoo.networks.encoder import (
     Norm,
@@ -54,9 +53,9 @@ class RAFTStereoOptions:
     hidden_dims : tuple of int
         Width of the coarsest, the middle and the finest level.
     corr_implementation : str
-        ``reg`` keeps the correlation volume, ``alt`` forms it row by row; both correlate in float32 at
-        least. ``reg_cuda`` and ``alt_cuda`` name the same maths, but correlate in the dtype of the
-        features, so that autocast reaches the volume.
+        ``reg`` keeps the correlation volume, ``alt`` forms it row by row; both correlate in float32
+        at least. ``reg_cuda`` and ``alt_cuda`` name the same maths, but correlate in the dtype of
+        the features, so that autocast reaches the volume.
     shared_backbone : bool
         One encoder for context and features.
     corr_levels, corr_radius : int
@@ -100,18 +99,18 @@ class RAFTStereoOptions:
             if getattr(self, name) not in values:
                 expected = ", ".join(map(str, values))
                 found = getattr(self, name)
-                raise UsageError(f"RAFT-Stereo: {name} is one of {expected}; got {found!r}")
+                raise ValueError(f"RAFT-Stereo: {name} is one of {expected}; got {found!r}")
         if len(self.hidden_dims) != 3 or min(self.hidden_dims) < 1:
-            raise UsageError(f"RAFT-Stereo: hidden_dims has three widths; got {self.hidden_dims}")
+            raise ValueError(f"RAFT-Stereo: hidden_dims has three widths; got {self.hidden_dims}")
         if (
             self.hidden_dims[0] != self.hidden_dims[2]
         ):  # the context convolutions count from the fine end
-            raise UsageError(
+            raise ValueError(
                 "RAFT-Stereo: the first and the last of hidden_dims must be equal; "
                 f"got {self.hidden_dims}"
             )
         if self.n_downsample < 0 or self.corr_levels < 1 or self.corr_radius < 0:
-            raise UsageError(
+            raise ValueError(
                 "RAFT-Stereo: n_downsample and corr_radius are at least 0, corr_levels at least 1; "
                 f"got {self.n_downsample}, {self.corr_radius}, {self.corr_levels}"
             )
@@ -122,7 +121,7 @@ class RAFTStereoOptions:
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(options) - known)
         if unknown:
-            raise UsageError(
+            raise ValueError(
                 f"RAFT-Stereo has no option {', '.join(unknown)}; it has {', '.join(sorted(known))}"
             )
         return cls(**options)
@@ -228,7 +227,7 @@ class UpdateBlock(nn.Module):
     def coarse(
         self, net: list[Tensor], context: list[ContextTerms], *, middle: bool
     ) -> list[Tensor]:
-        """Refresh level 2 if it is in use, then level 1 if asked for; finest level first in `net`."""
+        """Refresh level 2 if in use, then level 1 if asked for; the finest level is first."""
         net = list(net)
         if self.levels == 3:
             net[2] = self.gru32(net[2], context[2], pool_half(net[1]))
@@ -308,9 +307,10 @@ class RAFTStereo(nn.Module):
         flow_init : Tensor, optional
             (N, 2, h, w) flow to start from, in coarse pixels.
         trace : callable, optional
-            Called with the name and value of each intermediate result: ``fmap1``, ``fmap2``, ``net{level}``,
-            ``inp{level}_{z,r,q}`` and, for each iteration k from 1, ``corr_iter{k}``, ``hidden_iter{k}``,
-            ``mask_iter{k}``, ``flow_low_iter{k}``, ``flow_up_iter{k}``.
+            Called with the name and value of each intermediate result: ``fmap1``, ``fmap2``,
+            ``net{level}``, ``inp{level}_{z,r,q}`` and, for each iteration k from 1,
+            ``corr_iter{k}``, ``hidden_iter{k}``, ``mask_iter{k}``, ``flow_low_iter{k}``,
+            ``flow_up_iter{k}``.
 
         Returns
         -------
@@ -347,23 +347,35 @@ class RAFTStereo(nn.Module):
                     trace(f"{name}_iter{k}", value)
         return steps if self.training else StereoFlow(position - start, steps[-1])
 
+    def use_correlation(self, name: CorrelationName) -> None:
+        """Switch the implementation of the correlation; weights and results stay."""
+        self.options = replace(self.options, corr_implementation=name)
+
+    def use_autocast(self, dtype: Literal["float16", "bfloat16"] | None) -> None:
+        """Run encoders and updates under autocast to a dtype; None leaves it off."""
+        self.options = replace(
+            self.options,
+            mixed_precision=dtype is not None,
+            autocast_dtype=dtype or self.options.autocast_dtype,
+        )
+
     def _check(self, left: Tensor, right: Tensor, iterations: int, init: Tensor | None) -> None:
         f = self.factor
         if left.shape != right.shape or left.dim() != 4 or left.shape[1] != 3:
-            raise UsageError(
+            raise ValueError(
                 "RAFT-Stereo takes two images of shape (N, 3, H, W); "
                 f"got {tuple(left.shape)} and {tuple(right.shape)}"
             )
         n, _, height, width = left.shape
         if height % f or width % f or not height * width:
-            raise UsageError(
-                f"RAFT-Stereo takes sizes that are multiples of {f}; got {height}x{width}; pad first"
+            raise ValueError(
+                f"RAFT-Stereo takes multiples of {f} as size; got {height}x{width}; pad the images"
             )
         if iterations < 1:
-            raise UsageError(f"RAFT-Stereo needs at least 1 iteration; got {iterations}")
+            raise ValueError(f"RAFT-Stereo needs at least 1 iteration; got {iterations}")
         if init is not None and init.shape != (n, 2, height // f, width // f):
             expected = (n, 2, height // f, width // f)
-            raise UsageError(f"flow_init has shape {expected}; got {tuple(init.shape)}")
+            raise ValueError(f"flow_init has shape {expected}; got {tuple(init.shape)}")
 
     def _autocast(self, like: Tensor) -> torch.autocast:
         """Autocast where the options ask for it; otherwise what is around stays in effect."""

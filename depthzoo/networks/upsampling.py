@@ -17,8 +17,8 @@ def convex_upsample(field: Tensor, mask: Tensor, factor: int) -> Tensor:
     field : Tensor
         (N, C, h, w), in coarse pixels.
     mask : Tensor
-        (N, 9 * factor**2, h, w) logits; channel ``(k * factor + i) * factor + j`` weighs neighbour k
-        (row-major over the 3x3 window) for sub-row i and sub-column j.
+        (N, 9 * factor**2, h, w) logits; channel ``(k * factor + i) * factor + j`` weighs neighbour
+        k (row-major over the 3x3 window) for sub-row i and sub-column j.
     factor : int
         Upsampling factor.
 
