@@ -1,0 +1,148 @@
+"""Ground truth of one frame, derived from what a sequence file stores.
+
+Each rule takes ``(sequence, camera name, frame)`` and returns (H,W) floats, NaN where there is no
+truth; `RULES` names them for the protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthdata.errors import UsageError
+from depthdata.lidar import eigen_depth_map
+
+if TYPE_CHECKING:
+    from depthdata.sequence import Sequence
+
+__all__ = ["RULES", "StereoGeometry", "frames_with_truth", "stereo_geometry", "truth_map"]
+
+FloatMap = NDArray[np.floating]
+
+
+class StereoGeometry:
+    """What turns disparity of a rectified pair into depth and back.
+
+    Parameters
+    ----------
+    fx : float
+        Focal length of the left camera, pixels.
+    baseline : float
+        Distance of the two cameras, metres.
+    offset : float
+        ``cx_right - cx_left``, pixels.
+    """
+
+    def __init__(self, fx: float, baseline: float, offset: float = 0.0) -> None:
+        self.fx, self.baseline, self.offset = fx, baseline, offset
+
+    def disparity(self, depth: FloatMap) -> FloatMap:
+        """Return disparity (px) of depth (m); NaN where depth is NaN.
+
+        >>> StereoGeometry(fx=700.0, baseline=0.5).disparity(np.array([7.0])).tolist()
+        [50.0]
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.fx * self.baseline / np.asarray(depth, np.float64) - self.offset
+
+    def depth(self, disparity: FloatMap) -> FloatMap:
+        """Return depth (m) of disparity (px); NaN where the disparity gives none."""
+        shifted = np.asarray(disparity, np.float64) + self.offset
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(shifted > 0, self.fx * self.baseline / shifted, np.nan)
+
+
+def stereo_geometry(
+    seq: Sequence, camera: str, frame: int, scale: float = 1.0
+) -> StereoGeometry | None:
+    """Return the geometry of the rectified pair whose left camera is `camera`, or None.
+
+    With `scale`, for images that are that many times as wide as the stored ones.
+    """
+    for pair in seq.stereo_pairs:
+        if pair.left == camera:
+            left = seq.cameras[pair.left].intrinsics(frame)
+            right = seq.cameras[pair.right].intrinsics(frame)
+            return StereoGeometry(
+                float(left[0, 0]) * scale,
+                float(pair.baseline),
+                float(right[0, 2] - left[0, 2]) * scale,
+            )
+    return None
+
+
+def camera_depth(seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the camera's depth z (m); sparse points at the nearest pixel, nearest wins."""
+    return np.asarray(seq.cameras[camera]["depth"][frame], np.float64)
+
+
+def eigen(seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the published Eigen map (lidar x, m, float32) with all its conventions."""
+    cam = seq.cameras[camera]
+    stream = cam["depth"]
+    projection = stream.attrs.get("projection")
+    if stream.kind != "points" or projection is None:
+        raise UsageError(
+            f"{seq.path}: camera {camera!r} has no lidar points with their sensor coordinates; "
+            "the Eigen truth needs them (protocol kitti_raw/lidar works with any depth)"
+        )
+    values = eigen_depth_map(
+        stream.points(frame),
+        np.asarray(projection, np.float64),
+        (cam.height, cam.width),
+        value="sensor_x",
+    ).astype(np.float32)
+    return np.where(values > 0, values, np.float32(np.nan))
+
+
+def disparity_stream(seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the stored disparity (px)."""
+    return np.asarray(seq.cameras[camera]["disparity"][frame], np.float64)
+
+
+def disparity(seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the stored disparity (px), or the one that follows from the depth."""
+    if _present(seq, camera, "disparity", frame):
+        return disparity_stream(seq, camera, frame)
+    geometry = stereo_geometry(seq, camera, frame)
+    if geometry is None:
+        raise UsageError(
+            f"{seq.path}: camera {camera!r} has neither disparity nor a stereo pair to derive it "
+            "from depth; evaluate a depth protocol instead"
+        )
+    return geometry.disparity(camera_depth(seq, camera, frame))
+
+
+def _present(seq: Sequence, camera: str, stream: str, frame: int) -> bool:
+    cam = seq.cameras[camera]
+    return stream in cam.streams and bool(cam[stream].present[frame])
+
+
+Rule = Callable[["Sequence", str, int], FloatMap]
+
+RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
+    "camera_depth": (camera_depth, ("depth",)),
+    "eigen": (eigen, ("depth",)),
+    "disparity_stream": (disparity_stream, ("disparity",)),
+    "disparity": (disparity, ("disparity", "depth")),
+}
+"""Rule by name, with the streams any of which it can start from."""
+
+
+def truth_map(rule: str, seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the truth (H,W), NaN where there is none, by the rule of that name."""
+    return RULES[rule][0](seq, camera, frame)
+
+
+def frames_with_truth(rule: str, seq: Sequence, camera: str) -> NDArray[np.bool_]:
+    """Return (T,) bool: the frames for which the rule has something to start from."""
+    found = np.zeros(len(seq), bool)
+    cam: Any = seq.cameras.get(camera)
+    if cam is not None:
+        for name in RULES[rule][1]:
+            if name in cam.streams:
+                found |= np.asarray(cam[name].present, bool)
+    return found
