@@ -1,0 +1,355 @@
+"""Compare our networks with recorded runs of the published ones, array by array.
+
+A model's folder holds ``manifest.json`` (state-dict key to shape and dtype), ``meta.json``
+(options, cases, layouts, tolerances) and ``case_*.npz`` (inputs, intermediate results, outputs).
+Weights are not stored: both sides fill their networks from a seed (`depthzoo.seeded`). One adapter a
+network tells how to build it and how to run a case; everything else is common.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from depthdata.errors import DepthdataError, FormatError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["ADAPTERS", "Adapter", "ParityResult", "find_models", "run_parity"]
+
+Arrays = Mapping[str, NDArray[Any]]
+Meta = Mapping[str, Any]
+Status = Literal["ok", "FAIL", "missing", "error"]
+
+DTYPES = ("float32", "float64")
+_THINNED = re.compile(r"^(?P<name>.+)_c(?P<step>\d+)$")  # every step-th channel was stored
+_FALLBACK: dict[str, dict[str, float]] = {  # where a folder states no tolerance
+    "default": {"rtol": 0.0, "atol": 2e-4},
+    "corr_*": {"rtol": 0.0, "atol": 2e-3},
+}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How one architecture is built and run.
+
+    Parameters
+    ----------
+    build : callable
+        ``(meta, correlation) -> network`` with the authors' keys.
+    run : callable
+        ``(network, case, arrays, dtype) -> results by name``, each in full layout.
+    inputs : tuple of str
+        Patterns of array names that are inputs.
+    """
+
+    build: Callable[[Meta, str], nn.Module]
+    run: Callable[[nn.Module, Meta, Arrays, Any], Mapping[str, Tensor]]
+    inputs: tuple[str, ...] = ("in_*",)
+
+
+@dataclass(frozen=True)
+class ParityResult:
+    """One line of a parity run.
+
+    Parameters
+    ----------
+    model, case, name : str
+        Folder, case file without its ending, array; empty where the failure is above them.
+    status : str
+        ``ok``; ``FAIL`` (beyond tolerance); ``missing`` (no network, no array, no file); ``error``.
+    max_abs, max_rel : float
+        Largest absolute difference; the same over the largest magnitude of the recorded array.
+    worst : float
+        Largest difference as a fraction of what is tolerated there; at most 1 when ok.
+    dtype, correlation : str
+        How the network ran.
+    message : str
+        What is wrong, when it is no matter of numbers.
+    """
+
+    model: str
+    case: str = ""
+    name: str = ""
+    status: Status = "ok"
+    max_abs: float = float("nan")
+    max_rel: float = float("nan")
+    worst: float = float("nan")
+    dtype: str = "float32"
+    correlation: str = "reg"
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """True when the array agrees."""
+        return self.status == "ok"
+
+    def __str__(self) -> str:
+        """Return the line: case, name, max abs error, relative error, ok or FAIL."""
+        where = "/".join(part for part in (self.model, self.case) if part)
+        if self.message:
+            return f"{where} {self.name or '-'}: {self.message} FAIL"
+        verdict = "ok" if self.ok else "FAIL"
+        return f"{where} {self.name} abs {self.max_abs:.2e} rel {self.max_rel:.2e} {verdict}"
+
+
+def run_parity(
+    folder: str | Path,
+    models: Iterable[str] | None = None,
+    dtype: str = "float32",
+    correlation: str = "reg",
+    device: str = "cpu",
+) -> list[ParityResult]:
+    """Run every case below a folder.
+
+    Parameters
+    ----------
+    folder : path
+        One model's folder, a folder of such, or one that has these under ``models``.
+    models : iterable of str, optional
+        Folder names to run, ``*`` and ``?`` allowed; all when not given.
+    dtype : str
+        ``float32`` or ``float64``.
+    correlation : str
+        ``reg`` or ``alt``, for networks that have the choice.
+    device : str
+
+    Returns
+    -------
+    list of ParityResult
+        One for each recorded array; a model without a network here, or a case without its file,
+        is one result that is not ok.
+
+    Raises
+    ------
+    UsageError
+        Nothing to compare under `folder`, or an unknown dtype or filter.
+    """
+    return list(iter_parity(folder, models, dtype, correlation, device))
+
+
+def iter_parity(
+    folder: str | Path,
+    models: Iterable[str] | None = None,
+    dtype: str = "float32",
+    correlation: str = "reg",
+    device: str = "cpu",
+) -> Iterator[ParityResult]:
+    """Do the same as `run_parity`, handing each result out when it is there."""
+    if dtype not in DTYPES:
+        raise UsageError(f"parity runs in {' or '.join(DTYPES)}; got {dtype!r}")
+    if correlation not in ("reg", "alt"):
+        raise UsageError(f"correlation is reg or alt; got {correlation!r}")
+    for path in find_models(folder, models):
+        for result in _run_model(path, dtype, correlation, device):
+            yield _labelled(result, dtype, correlation)
+
+
+def find_models(folder: str | Path, models: Iterable[str] | None = None) -> list[Path]:
+    """Return the model folders below `folder` that a filter lets through, sorted by name."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise UsageError(f"no folder {root}; give a folder with meta.json or one of such folders")
+    if (root / "meta.json").is_file():
+        found = [root]
+    else:
+        found = sorted(path.parent for path in root.glob("*/meta.json"))
+        found = found or sorted(path.parent for path in root.glob("models/*/meta.json"))
+    if not found:
+        raise UsageError(f"{root}: no meta.json in it or one level below; give a folder of models")
+    if models is None:
+        return found
+    patterns = list(models)
+    known = ", ".join(path.name for path in found)
+    for pattern in patterns:
+        if not any(fnmatchcase(path.name, pattern) for path in found):
+            raise UsageError(f"{root}: no model {pattern!r}; there are {known}")
+    return [path for path in found if any(fnmatchcase(path.name, p) for p in patterns)]
+
+
+def _labelled(result: ParityResult, dtype: str, correlation: str) -> ParityResult:
+    return replace(result, dtype=dtype, correlation=correlation)
+
+
+def _run_model(folder: Path, dtype: str, correlation: str, device: str) -> Iterator[ParityResult]:
+    name = folder.name
+    try:
+        meta = _read_json(folder / "meta.json")
+        manifest = _read_json(folder / "manifest.json")
+    except DepthdataError as error:
+        yield ParityResult(name, status="error", message=str(error))
+        return
+    architecture = str(meta.get("model") or meta.get("network") or "?")
+    adapter = ADAPTERS.get(architecture)
+    if adapter is None:
+        yield ParityResult(name, status="missing", message=f"no network for {architecture!r}")
+        return
+    cases = _cases(meta)
+    on_disk = {path.name for path in folder.glob("case_*.npz")}
+    for file in sorted(on_disk - set(cases)):
+        message = f"{file} is not described in meta.json"
+        yield ParityResult(name, Path(file).stem, status="error", message=message)
+    for file, case in cases.items():
+        stem = Path(file).stem
+        if file not in on_disk:
+            yield ParityResult(name, stem, status="missing", message=f"no file {file}")
+            continue
+        try:
+            yield from _run_case(
+                folder / file, meta, case, manifest, adapter, (dtype, correlation, device)
+            )
+        except (DepthdataError, RuntimeError, ValueError, KeyError, OSError) as error:
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            yield ParityResult(name, stem, status="error", message=message)
+
+
+def _run_case(
+    path: Path,
+    meta: Meta,
+    case: Meta,
+    manifest: Mapping[str, Any],
+    adapter: Adapter,
+    how: tuple[str, str, str],
+) -> Iterator[ParityResult]:
+    import torch
+
+    from depthzoo.seeded import seeded_state
+    from depthzoo.weights import load_state
+
+    dtype, correlation, device = how
+    seed = case.get("weight_seed", meta.get("seed"))
+    gain = case.get("weight_gain", meta.get("gain", 1.0))
+    if seed is None:
+        raise FormatError(f"{path.name}: meta.json states no weight seed for it")
+    prefix = str(meta.get("key_prefix") or "")
+    seeded = seeded_state(manifest, int(seed), float(gain))
+    state = {key.removeprefix(prefix): torch.from_numpy(value) for key, value in seeded.items()}
+    network = adapter.build(meta, correlation)
+    load_state(network, state, source="manifest.json")
+    network.to(device, getattr(torch, dtype)).eval()
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    with torch.inference_mode():
+        results = adapter.run(network, case, arrays, getattr(torch, dtype))
+    tolerances = meta.get("suggested_tolerance", {}).get(dtype, _FALLBACK)
+    for name, want in arrays.items():
+        if not any(fnmatchcase(name, pattern) for pattern in adapter.inputs):
+            got = _thinned(results, name)
+            yield _compare(path.parent.name, path.stem, name, got, want, tolerances)
+
+
+def _thinned(results: Mapping[str, Tensor], name: str) -> NDArray[Any] | None:
+    """Return the result that an array records, in the layout its name states."""
+    value = results.get(name)
+    if value is None and (match := _THINNED.match(name)):
+        value = results.get(match["name"])
+        value = value if value is None else value[:, :: int(match["step"])]
+    return None if value is None else value.detach().cpu().double().numpy()
+
+
+def _compare(
+    model: str,
+    case: str,
+    name: str,
+    got: NDArray[Any] | None,
+    want: NDArray[Any],
+    tolerances: Mapping[str, Mapping[str, float]],
+) -> ParityResult:
+    if got is None:
+        message = "the network gives no such result"
+        return ParityResult(model, case, name, "missing", message=message)
+    if got.shape != want.shape:
+        message = f"shape {got.shape}, recorded {want.shape}"
+        return ParityResult(model, case, name, "FAIL", message=message)
+    want = want.astype(np.float64)
+    allowed = _tolerance(name, tolerances)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        same = (got == want) | (np.isnan(got) & np.isnan(want))
+        error = np.where(same, 0.0, np.abs(got - want))
+        limit = allowed.get("atol", 0.0) + allowed.get("rtol", 0.0) * np.abs(want)
+        share = np.where(same, 0.0, error / limit)
+    largest = float(error.max(initial=0.0))  # NaN on one side stays NaN, and fails
+    scale = float(np.nanmax(np.abs(want), initial=0.0))
+    relative = largest / scale if scale else (0.0 if largest == 0.0 else float("inf"))
+    worst = float(share.max(initial=0.0))
+    status: Status = "ok" if worst <= 1.0 else "FAIL"
+    return ParityResult(model, case, name, status, largest, relative, worst)
+
+
+def _tolerance(name: str, table: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the entry of an array: its own name, else the longest fitting prefix, else default."""
+    if name in table:
+        return table[name]
+    fitting = [key for key in table if key.endswith("*") and name.startswith(key[:-1])]
+    return table[max(fitting, key=len)] if fitting else table.get("default", {"atol": 0.0})
+
+
+def _cases(meta: Meta) -> dict[str, Meta]:
+    """Cases by file name; a folder lists them or keys them by file."""
+    cases = meta.get("cases", [])
+    if isinstance(cases, Mapping):
+        return {str(file): case for file, case in cases.items()}
+    return {str(case["file"]): case for case in cases}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path.name}: cannot be read ({error})") from None
+    if not isinstance(content, dict):
+        raise FormatError(f"{path.name}: an object expected, found {type(content).__name__}")
+    return content
+
+
+# ---------------------------------------------------------------- adapters
+
+
+def _build_raft_stereo(meta: Meta, correlation: str) -> nn.Module:
+    from depthzoo import networks
+
+    options = {**meta.get("options", {}), "corr_implementation": correlation}
+    return networks.create("raft_stereo", **options)
+
+
+def _run_raft_stereo(
+    network: nn.Module, case: Meta, arrays: Arrays, dtype: Any
+) -> dict[str, Tensor]:
+    import torch
+
+    from depthzoo.networks.padding import Padding, padding_to_multiple
+
+    device = next(network.parameters()).device
+    left, right = (
+        torch.from_numpy(arrays[name]).to(device, dtype).permute(0, 3, 1, 2)
+        for name in ("left", "right")
+    )
+    padding = Padding(0, 0, 0, 0)
+    if case.get("padded_to_multiple_of_32"):
+        padding = padding_to_multiple(left.shape[2], left.shape[3], 32)
+    results: dict[str, Tensor] = {}
+    given = arrays.get("flow_init")
+    flow = network(
+        padding.pad(left),
+        padding.pad(right),
+        iterations=case["iters"],
+        flow_init=None if given is None else torch.from_numpy(given).to(device, dtype),
+        trace=results.__setitem__,
+    )
+    results.update(flow_low=flow.low, flow_up=flow.up, flow_up_unpadded=padding.crop(flow.up))
+    return results
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "RAFTStereo": Adapter(_build_raft_stereo, _run_raft_stereo, ("left", "right", "flow_init")),
+}
+"""Adapters by the name that ``meta.json`` gives as ``model`` or ``network``."""
