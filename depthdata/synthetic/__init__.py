@@ -9,7 +9,18 @@
 from __future__ import annotations
 
 from depthdata.synthetic.actors import SEMANTIC_CLASSES
+from depthdata.synthetic.export import write_sequence
+from depthdata.synthetic.layouts import LAYOUTS, write_raw
 from depthdata.synthetic.scene import Frame, SyntheticScene
 from depthdata.synthetic.truth import Boxes, TrackSet
 
-__all__ = ["SEMANTIC_CLASSES", "Boxes", "Frame", "SyntheticScene", "TrackSet"]
+__all__ = [
+    "LAYOUTS",
+    "SEMANTIC_CLASSES",
+    "Boxes",
+    "Frame",
+    "SyntheticScene",
+    "TrackSet",
+    "write_raw",
+    "write_sequence",
+]

@@ -20,7 +20,7 @@ _TOP, _BEND, _BOTTOM = 2.0, -8.33, -24.8  # degrees: upper half of the beams is 
 
 
 def beams(rows: int, steps: int) -> Float:
-    """Unit directions (3, rows * steps): x forward, y left, z up, from the top row to the bottom.
+    """Return unit directions (3, rows * steps), x forward, y left, z up, from the top row down.
 
     Every row starts straight ahead and turns to the left.
 

@@ -17,7 +17,7 @@ __all__ = ["Material", "Patch", "grain", "periodic_pulse", "pulse"]
 Float32 = npt.NDArray[np.float32]
 
 _PIXEL_SIGMA = 0.6  # pixels: the Gaussian through which a wave is seen
-_OCTAVES, _PER_OCTAVE, _LONGEST = 9, 5, 9.0  # wavelengths 9 m ... 2.5 cm
+_OCTAVES, _PER_OCTAVE, _LONGEST = 9, 8, 9.0  # wavelengths 9 m ... 2.5 cm
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class Patch:
     def width(self, axis: int) -> Float32:
         """Extent of the pixel along a coordinate axis, metres, (n,)."""
         extent: Float32 = np.abs(self.du[axis]) + np.abs(self.dv[axis])
-        return np.maximum(extent, np.float32(1e-5))
+        floor: Float32 = np.maximum(extent, np.float32(1e-5))
+        return floor
 
 
 def _bank(seed: int, octaves: int, count: int, longest: float) -> tuple[Float32, Float32]:
@@ -102,7 +103,7 @@ def grain(patch: Patch, seed: npt.ArrayLike) -> tuple[Float32, Float32]:
 
 
 def pulse(x: Float32, low: float, high: float, width: Float32) -> Float32:
-    """Indicator of [low, high], box-filtered over `width`: the covered share of the pixel.
+    """Cover share of [low, high] in pixels of extent `width`: a box-filtered indicator.
 
     >>> pulse(np.float32([0, 1, 2]), 1, 5, np.float32([1, 1, 1]))
     array([0. , 0.5, 1. ], dtype=float32)
@@ -111,7 +112,8 @@ def pulse(x: Float32, low: float, high: float, width: Float32) -> Float32:
     covered: Float32 = np.minimum(x + half, np.float32(high)) - np.maximum(
         x - half, np.float32(low)
     )
-    return np.clip(covered / width, 0, 1).astype(np.float32)
+    share: Float32 = np.clip(covered / width, 0, 1).astype(np.float32)
+    return share
 
 
 def periodic_pulse(x: Float32, period: float, low: float, high: float, width: Float32) -> Float32:
@@ -123,8 +125,11 @@ def periodic_pulse(x: Float32, period: float, low: float, high: float, width: Fl
 
     def integral(a: Float32) -> Float32:
         whole = np.floor(a / np.float32(period))
-        rest = a - whole * np.float32(period)
-        return whole * np.float32(high - low) + np.clip(rest - np.float32(low), 0, high - low)
+        rest = a - whole * np.float32(period) - np.float32(low)
+        total: Float32 = whole * np.float32(high - low) + np.clip(rest, 0, high - low)
+        return total
 
-    half = width / 2
-    return np.clip((integral(x + half) - integral(x - half)) / width, 0, 1).astype(np.float32)
+    half: Float32 = width / np.float32(2)
+    covered = integral(np.add(x, half)) - integral(np.subtract(x, half))
+    share: Float32 = np.clip(covered / width, 0, 1).astype(np.float32)
+    return share

@@ -21,7 +21,7 @@ _SUN = np.array([-0.45, 0.55, 0.70]) / np.linalg.norm([-0.45, 0.55, 0.70])
 
 
 def _fill(colour: Colour, n: int) -> Float32:
-    return np.repeat(np.asarray(colour, np.float32)[:, None], n, 1)
+    return np.tile(np.asarray(colour, np.float32)[:, None], (1, n))
 
 
 def _over(base: Float32, colour: Colour, cover: Float32) -> Float32:
@@ -57,7 +57,7 @@ def _pavement(material: Material, patch: Patch) -> Float32:
     joint = np.maximum(joint, periodic_pulse(patch.p[1], 0.6, 0.0, 0.03, wy))
     out = _fill(material.colour, joint.size)
     if abs(patch.normal[2]) < 0.5:
-        return out * np.float32(0.9)
+        return _over(out, (0.0, 0.0, 0.0), np.full_like(joint, 0.1))
     return _over(out, (0.32, 0.31, 0.30), joint * np.float32(0.7))
 
 
@@ -65,7 +65,7 @@ def _facade(material: Material, patch: Patch) -> Float32:
     f = material.facts
     out = _fill(material.colour, patch.p.shape[1])
     if patch.normal[2] > 0.5:
-        return out * np.float32(0.6)
+        return _over(out, (0.0, 0.0, 0.0), np.full_like(out[0], 0.4))
     axis = 0 if abs(patch.normal[1]) > 0.5 else 1
     s, z = patch.p[axis], patch.p[2]
     ws, wz = patch.width(axis), patch.width(2)

@@ -69,19 +69,13 @@ def outlines(solids: Sequence[Solid], view: View) -> Outline:
     return Outline(rectangle, least)
 
 
-def _slabs(
-    solid: Solid, origin: Float, directions: Float
-) -> tuple[Float, Float, npt.NDArray[np.intp]]:
-    """Entry and exit parameter and entry face of each ray (3, n)."""
+def _slabs(solid: Solid, origin: Float, directions: Float) -> tuple[Float, Float]:
+    """Parameter of every entry plane (P, n; -inf for exit planes) and of the exit (n,)."""
     slope = solid.normals @ directions
-    room = (solid.offsets - solid.normals @ origin)[:, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        s = room / slope
+        s = (solid.offsets - solid.normals @ origin)[:, None] / slope
     entering = slope < 0
-    enter = np.where(entering, s, -np.inf)
-    face = enter.argmax(0)
-    leave = np.where(entering, np.inf, s).min(0)
-    return enter[face, np.arange(face.size)], leave, face
+    return np.where(entering, s, -np.inf), np.where(entering, np.inf, s).min(0)
 
 
 def _candidates(outline: Outline, uv: Float, farthest: float) -> npt.NDArray[np.intp]:
@@ -150,7 +144,9 @@ def cast(
                 rays = _near_sphere(spheres, i, d)
             if not rays.size:
                 continue
-            enter, leave, face = _slabs(solids[i], origin, d[:, rays])
+            planes, leave = _slabs(solids[i], origin, d[:, rays])
+            face = planes.argmax(0)
+            enter = planes[face, np.arange(face.size)]
             won = (enter < leave) & (enter > 0) & (enter < best[rays])
             rays = rays[won]
             best[rays], solid_of[rays], face_of[rays] = enter[won], i, face[won]
@@ -179,7 +175,8 @@ def hidden(
             rays = rays[~blocked[rays]]
             if not rays.size:
                 continue
-            enter, leave, _ = _slabs(solids[i], origin, d[:, rays])
+            planes, leave = _slabs(solids[i], origin, d[:, rays])
+            enter = planes.max(0)
             blocked[rays] = (enter < leave) & (enter > 0) & (enter < 1 - 1e-6)
     return out
 

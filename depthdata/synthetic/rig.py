@@ -57,20 +57,22 @@ class Rig:
         return rigid_transform(self.R_rect0_cam0.T @ level, [-0.0041, -0.0763, -0.2717])
 
     def shift(self, camera: str) -> Float:
-        """Translation `rect0` -> camera (3,), metres: the fourth column of P_rect is K times it."""
+        """Return the translation `rect0` -> camera (3,), metres; P_rect has K times it."""
         if camera not in CAMERAS:
             raise UsageError(
-                f"synthetic scene: no camera {camera!r}; found {', '.join(CAMERAS)}; name one of them"
+                f"synthetic scene: no camera {camera!r}; name one of {', '.join(CAMERAS)}"
             )
-        right = np.array([-self.baseline if camera.endswith("right") else 0.0, 0.0, 0.0])
+        right: Float = np.array([-self.baseline if camera.endswith("right") else 0.0, 0.0, 0.0])
         if camera.startswith("gray"):
             return right
-        return np.asarray(_COLOUR_OFFSET) + right
+        right += _COLOUR_OFFSET
+        return right
 
     def T_cam_velo(self, camera: str) -> Float:
         """Lidar to rectified camera (4, 4)."""
         rectify = rigid_transform(self.R_rect0_cam0, self.shift(camera))
-        return rectify @ self.T_cam0_velo
+        T: Float = rectify @ self.T_cam0_velo
+        return T
 
     def T_imu_cam(self, camera: str) -> Float:
         """Rectified camera to inertial unit (4, 4)."""

@@ -141,6 +141,19 @@ class SyntheticScene:
                 "synthetic scene: baseline and fps must be > 0 and speed >= 0, "
                 f"found {baseline}, {fps}, {speed}"
             )
+        self.arguments = {
+            "seed": seed,
+            "frames": frames,
+            "height": height,
+            "width": width,
+            "objects": objects,
+            "baseline": baseline,
+            "fps": fps,
+            "speed": speed,
+            "supersample": supersample,
+            "lidar_rows": lidar_rows,
+            "lidar_steps": lidar_steps,
+        }
         self.seed, self.frames, self.height, self.width = seed, frames, height, width
         self.baseline, self.fps, self.speed = float(baseline), float(fps), float(speed)
         self.supersample = supersample
@@ -174,7 +187,7 @@ class SyntheticScene:
         """Names of the four cameras."""
         return tuple(CAMERAS)
 
-    @property
+    @cached_property
     def T_world_imu(self) -> Float:
         """Poses of the inertial unit, (T, 4, 4); the first is the identity."""
         return self.path.pose(self.times)
@@ -192,11 +205,13 @@ class SyntheticScene:
     @property
     def T_world_velo(self) -> Float:
         """Poses of the lidar, (T, 4, 4)."""
-        return self.T_world_imu @ self.T_imu_velo
+        poses: Float = self.T_world_imu @ self.T_imu_velo
+        return poses
 
     def T_world_cam(self, camera: str = "left") -> Float:
         """Poses of a rectified camera, (T, 4, 4)."""
-        return self.T_world_imu @ self.rig.T_imu_cam(camera)
+        poses: Float = self.T_world_imu @ self.rig.T_imu_cam(camera)
+        return poses
 
     def projection(self, camera: str = "left") -> Float:
         """Lidar point (homogeneous) to (u z, v z, z) of a camera, (3, 4)."""
@@ -206,7 +221,8 @@ class SyntheticScene:
     def body_poses(self, t: int) -> Float:
         """Poses `T_world_body` at frame t, (bodies, 4, 4); index = instance number."""
         self._check(t)
-        return np.stack([body.path.pose(self.times[t]) for body in self.bodies])
+        poses: Float = self._body_poses[t]
+        return poses
 
     def render(self, t: int, camera: str = "left", *, colour: bool = True) -> Frame:
         """Image and truth of a camera at frame t.
@@ -276,9 +292,9 @@ class SyntheticScene:
     def surface(
         self, t: int, camera: str
     ) -> tuple[Float, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """World points (3, H W) that the pixels of frame t see, their bodies, and where there are any.
+        """World points (3, H W) that the pixels of frame t see, their bodies, and a mask.
 
-        The order of the pixels is fixed but not by rows.
+        The mask is False in the sky. The order of the pixels is fixed but not by rows.
         """
         self._check(t)
         pose = self.T_world_cam(camera)[t]
@@ -320,6 +336,10 @@ class SyntheticScene:
     def _check(self, t: int) -> None:
         if not 0 <= t < self.frames:
             raise UsageError(f"synthetic scene: frame {t} is outside 0 ... {self.frames - 1}")
+
+    @cached_property
+    def _body_poses(self) -> Float:
+        return np.stack([body.path.pose(self.times) for body in self.bodies], 1)
 
     @cached_property
     def _order(self) -> npt.NDArray[np.int64]:
@@ -374,7 +394,7 @@ class SyntheticScene:
     ) -> npt.NDArray[np.bool_]:
         pose = self.T_world_cam(camera)[t]
         with np.errstate(invalid="ignore"):
-            inside = (uv[0] >= -0.5) & (uv[0] <= self.width - 0.5) & (z > 0)
+            inside: npt.NDArray[np.bool_] = (uv[0] >= -0.5) & (uv[0] <= self.width - 0.5) & (z > 0)
             inside &= (uv[1] >= -0.5) & (uv[1] <= self.height - 0.5)
         index = np.flatnonzero(inside)
         view = View(self.intrinsics, se3_inverse(pose))
@@ -412,7 +432,7 @@ class SyntheticScene:
         """Move world points (3, N) of bodies `body` (N,) from frame t to frame `other`."""
         if other == t:
             return points
-        moved = points.copy()
+        moved: Float = points.copy()
         steps = self.body_poses(other) @ se3_inverse(self.body_poses(t))
         for i, b in enumerate(self.bodies):
             if b.path.moving:

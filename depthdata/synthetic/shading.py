@@ -62,6 +62,7 @@ def shade(
         Size of the pixel to filter for, in image pixels.
     """
     out = np.zeros((3, directions.shape[1]), np.float32)
+    at_start = [body.path.pose(0.0)[:3, :3] for body in bodies]
     right, down = pose[:3, 0] * pixel / K[0, 0], pose[:3, 1] * pixel / K[1, 1]
     for i, face, rays in groups(hits):
         solid, b = parts[i]
@@ -78,7 +79,7 @@ def shade(
             (s * (dv[:, None] - tilt * (normal @ dv))).astype(np.float32),
             normal,
         )
-        start = bodies[b].path.pose(0.0)[:3, :3]
+        start = at_start[b]
         out[:, rays] = paint(solid.material, patch, start @ normal)
     empty = np.flatnonzero(hits.solid < 0)
     for a in range(0, empty.size, _CHUNK):

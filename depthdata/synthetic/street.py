@@ -113,8 +113,10 @@ def _roadside(rng: Generator, end: float) -> list[Solid]:
     for low, high in ((HALF_WIDTH, outer), (-outer, -HALF_WIDTH)):
         solids.append(box((-_BEHIND, low, 0.0), (end, high, 0.12), stone, 2))
     hedge = Material("plain", (0.24, 0.37, 0.18), 2.2, (3.0, 5.0, 0.0))
-    for y in (HALF_WIDTH + 13.5, -HALF_WIDTH - 14.5):
-        solids.append(box((-_BEHIND, y, 0.0), (end, y + 1.0, 3.2), hedge, 4))
+    solids += [
+        box((-_BEHIND, y, 0.0), (end, y + 1.0, 3.2), hedge, 4)
+        for y in (HALF_WIDTH + 13.5, -HALF_WIDTH - 14.5)
+    ]
     for side in (1, -1):
         x = 9.0 + float(rng.uniform(0, 6))
         while x < end - 20:
