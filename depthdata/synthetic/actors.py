@@ -216,8 +216,8 @@ def cast_actors(
             rng,
             i,
             Path(
-                21.5 + jitter(0.5),
-                -2.6 + jitter(0.4),
+                10.1 + jitter(0.4),
+                1.7 + jitter(0.2),
                 0.0,
                 np.pi / 2,
                 1.35,

@@ -283,9 +283,7 @@ class SyntheticScene:
                 hits, directions = self._see(t, pose, self._pixels + shift)
             else:
                 hits, directions = first
-            total += shade(
-                self._parts, self.bodies, poses, pose, self.intrinsics, hits, directions, 1 / n
-            )
+            total += shade(self._parts, self.bodies, poses, pose, self.intrinsics, hits, directions)
         levels = np.clip(np.round(total * np.float32(255 / n**2)), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(np.moveaxis(self._image(levels), 0, -1))
 

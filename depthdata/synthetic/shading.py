@@ -42,7 +42,6 @@ def shade(
     K: Float,
     hits: Hits,
     directions: Float,
-    pixel: float = 1.0,
 ) -> Float32:
     """Colours (3, N) in [0, 1].
 
@@ -58,12 +57,10 @@ def shade(
     K : float64, (3, 3)
     hits, directions
         As `cast` gave and took them, camera z = 1.
-    pixel : float
-        Size of the pixel to filter for, in image pixels.
     """
     out = np.zeros((3, directions.shape[1]), np.float32)
     at_start = [body.path.pose(0.0)[:3, :3] for body in bodies]
-    right, down = pose[:3, 0] * pixel / K[0, 0], pose[:3, 1] * pixel / K[1, 1]
+    right, down = pose[:3, 0] / K[0, 0], pose[:3, 1] / K[1, 1]
     for i, face, rays in groups(hits):
         solid, b = parts[i]
         to_body = poses[b, :3, :3].T

@@ -178,7 +178,7 @@ def build_street(
         (0.335, 0.335, 0.35),
         1.1,
         (0.0, 0.0, 0.0),
-        {"half_width": HALF_WIDTH, "zebra_x": 20.0},
+        {"half_width": HALF_WIDTH, "zebra_x": 8.6},
     )
     solids = [ground(asphalt, 1), *_roadside(rng, end)]
     for side in (1, -1):
