@@ -2,8 +2,8 @@
 
 A model's folder holds ``manifest.json`` (state-dict key to shape and dtype), ``meta.json``
 (options, cases, layouts, tolerances) and ``case_*.npz`` (inputs, intermediate results, outputs).
-Weights are not stored: both sides fill their networks from a seed (`depthzoo.seeded`). One adapter a
-network tells how to build it and how to run a case; everything else is common.
+Weights are not stored: both sides fill their networks from a seed (`depthzoo.seeded`). One adapter
+a network tells how to build it and how to run a case; everything else is common.
 """
 
 from __future__ import annotations
