@@ -1,0 +1,339 @@
+"""Open a sequence file and read it, in any process and any thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from depthdata.errors import FormatError, UsageError
+from depthdata.sequence.index import Header, Index, read_index
+from depthdata.sequence.schema import Objects, StereoPair, Tracks
+from depthdata.sequence.storage import ByteSource, open_bytes
+from depthdata.sequence.streams import Stream, make_stream
+
+__all__ = ["Camera", "Sequence", "open_sequence"]
+
+_ROOT_FACTS = (
+    "format",
+    "version",
+    "dataset",
+    "sequence",
+    "split",
+    "licence",
+    "citation",
+    "converter",
+    "source_fingerprint",
+    "profile",
+    "digest",
+    "state",
+)
+
+
+def open_sequence(path: str | os.PathLike[str], check: bool = True) -> Sequence:
+    """Open a sequence file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A local file, or a URL (``https://...``; needs fsspec), read by ranges.
+    check : bool
+        Compare every frame with its xxh3 checksum when it is read (about 0.5 % of decoding).
+
+    Returns
+    -------
+    Sequence
+        Picklable, safe with fork, spawn and threads; files open when a frame is first read.
+
+    Raises
+    ------
+    FormatError
+        Not a sequence file, incomplete, truncated, damaged, or of a newer format.
+    UsageError
+        No such file.
+    """
+    source = open_bytes(path)
+    header, index = read_index(source)
+    return Sequence(source, header, index, check)
+
+
+class Sequence:
+    """One sequence; made by `open_sequence`.
+
+    Attributes
+    ----------
+    path : str
+        Where it was opened.
+    dataset, name : str
+        Names of the source dataset and of the sequence.
+    split : str or None
+        The source's own split.
+    licence, citation, converter, source_fingerprint : str
+        Where the data came from and on what terms.
+    digest : str
+        Of the content; the same for the default and the portable profile.
+    attrs : dict
+        Further facts.
+    timestamps : (T,) int64
+        Nanoseconds; `MISSING_TIME` where unknown.
+    frame_ids : tuple of str
+        The source's own names of the frames.
+    cameras : mapping of str to Camera
+        In the order of writing.
+    stereo_pairs : tuple of StereoPair
+        Rectified pairs.
+    """
+
+    def __init__(self, source: ByteSource, header: Header, index: Index, check: bool) -> None:
+        self._source, self._header, self._index = _Unchanged(source, header), header, index
+        self._check = check
+        root = index.groups[""]
+        self.path: str = source.name
+        self.dataset: str = root["dataset"]
+        self.name: str = root["sequence"]
+        self.split: str | None = root["split"]
+        self.licence: str = root["licence"]
+        self.citation: str = root["citation"]
+        self.converter: str = root["converter"]
+        self.source_fingerprint: str = root["source_fingerprint"]
+        self.digest: str = root["digest"]
+        self.attrs: dict[str, Any] = {k: v for k, v in root.items() if k not in _ROOT_FACTS}
+        self.timestamps: npt.NDArray[np.int64] = index.arrays["timestamps"]
+        self.frame_ids: tuple[str, ...] = tuple(_texts(index.arrays["frame_ids"]))
+        pairs = index.arrays["stereo_pairs"].tolist()
+        self.stereo_pairs: tuple[StereoPair, ...] = tuple(
+            StereoPair(left.decode(), right.decode(), baseline) for left, right, baseline in pairs
+        )
+        names = [path.split("/")[1] for path in index.groups if path.count("/") == 1]
+        cameras = [name for name in names if f"cameras/{name}" in index.groups]
+        self._cameras = {
+            name: Camera(self._source, index, name, len(self), check) for name in cameras
+        }
+
+    @property
+    def cameras(self) -> Mapping[str, Camera]:
+        """Cameras by name."""
+        return MappingProxyType(self._cameras)
+
+    @property
+    def tracks(self) -> Mapping[str, Tracks]:
+        """Trajectories by camera; read when a camera is asked for."""
+        return _TracksByCamera(self)
+
+    @property
+    def objects(self) -> Objects | None:
+        """3-D boxes, or None where the source has none."""
+        if "objects" not in self._index.groups:
+            return None
+        columns = self._blocks("objects")
+        columns["category"] = np.array(_texts(columns["category"]), np.str_)
+        if "moving" in columns:
+            columns["moving"] = columns["moving"].astype(np.bool_)
+        return Objects(**columns)
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.path, self._header, self._index, self._check)
+
+    def __enter__(self) -> Sequence:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<Sequence {self.dataset} {self.name}: {len(self)} frames, "
+            f"cameras {', '.join(self._cameras)}>"
+        )
+
+    def close(self) -> None:
+        """Close what is open; reading a frame opens it again."""
+        self._source.close()
+
+    def _blocks(self, group: str) -> dict[str, Any]:
+        return {
+            path.rpartition("/")[2]: self._block(path)
+            for path in self._index.blocks
+            if path.rpartition("/")[0] == group
+        }
+
+    def _block(self, path: str) -> npt.NDArray[Any]:
+        block = self._index.blocks[path]
+        data = self._source.read(block.offset, block.nbytes) if block.nbytes else b""
+        if self._check and f"{xxhash.xxh3_64_intdigest(data):016x}" != block.xxh3:
+            raise FormatError(f"{self.path}: {path}: damaged: its checksum does not match")
+        return np.frombuffer(data, block.dtype).reshape(block.shape)
+
+
+class Camera:
+    """One camera; its streams are items (``camera["masks/moving"]``) and attributes.
+
+    Attributes
+    ----------
+    name : str
+        ``left``, ``front`` ...
+    height, width : int
+        Size of the stored images.
+    model : str
+        ``"pinhole"`` for rectified images.
+    distortion : (n,) float64 or None
+        Coefficients of `distortion_model`.
+    distortion_model : str or None
+        Its name.
+    transform : dict
+        What moved the data away from the source; empty where nothing did.
+    timestamps : (T,) int64
+        The camera's own, or the timeline.
+    poses : (T, 4, 4) float64 or None
+        `T_world_cam`, NaN where unknown.
+    T_rig_cam : (4, 4) float64 or None
+        Pose on the rig.
+    streams : tuple of str
+        Names of what is there.
+    """
+
+    def __init__(
+        self, source: ByteSource, index: Index, name: str, length: int, check: bool
+    ) -> None:
+        group = f"cameras/{name}"
+        facts, arrays = index.groups[group], index.arrays
+        self.name = name
+        self.height: int = facts["height"]
+        self.width: int = facts["width"]
+        self.model: str = facts["model"]
+        self.distortion: npt.NDArray[np.float64] | None = arrays.get(f"{group}/distortion")
+        self.distortion_model: str | None = facts["distortion_model"]
+        self.transform: dict[str, Any] = dict(facts["transform"] or {})
+        self.poses: npt.NDArray[np.float64] | None = arrays.get(f"{group}/T_world_cam")
+        self.T_rig_cam: npt.NDArray[np.float64] | None = arrays.get(f"{group}/T_rig_cam")
+        own_times = arrays.get(f"{group}/timestamps")
+        self.timestamps: npt.NDArray[np.int64] = (
+            arrays["timestamps"] if own_times is None else own_times
+        )
+        self._length = length
+        self._intrinsics = arrays[f"{group}/intrinsics"]
+        self._streams: dict[str, Stream] = {}
+        for path in index.groups:
+            if path.startswith(f"{group}/"):
+                stream = path.removeprefix(f"{group}/")
+                size = (self.height, self.width)
+                self._streams[stream] = make_stream(
+                    source, index, path, stream, length, size, check
+                )
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the streams, in the order of writing."""
+        return tuple(self._streams)
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._streams[name]
+        except KeyError:
+            raise UsageError(
+                f"camera {self.name}: no stream {name!r}; there are {', '.join(self._streams)}"
+            ) from None
+
+    def __getattr__(self, name: str) -> Any:
+        streams = self.__dict__.get("_streams", {})
+        if name in streams:
+            return streams[name]
+        raise AttributeError(
+            f"camera {self.__dict__.get('name')} has no stream or attribute {name!r}; "
+            f"there are the streams {', '.join(streams)}"
+        )
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self._streams if "/" not in name)]
+
+    def __repr__(self) -> str:
+        return f"<Camera {self.name} {self.height}x{self.width}: {', '.join(self._streams)}>"
+
+    def intrinsics(self, t: int) -> npt.NDArray[np.float64]:
+        """Return the (3, 3) matrix of frame `t`, for the stored size."""
+        matrix = self._intrinsics
+        return (matrix if matrix.ndim == 2 else matrix[self._frame(t)]).copy()
+
+    def pose(self, t: int) -> npt.NDArray[np.float64]:
+        """Return `T_world_cam` (4, 4) of frame `t`, NaN where unknown."""
+        frame = self._frame(t)
+        return np.full((4, 4), np.nan) if self.poses is None else self.poses[frame].copy()
+
+    def _frame(self, t: int) -> int:
+        if not -self._length <= t < self._length:
+            raise IndexError(f"camera {self.name}: frame {t} of {self._length}")
+        return t
+
+
+class _TracksByCamera(Mapping[str, Tracks]):
+    """Reads the tracks of a camera when it is asked for."""
+
+    def __init__(self, sequence: Sequence) -> None:
+        self._sequence = sequence
+        groups = [path.split("/") for path in sequence._index.groups]
+        self._names = [parts[1] for parts in groups if len(parts) == 2 and parts[0] == "tracks"]
+
+    def __getitem__(self, camera: str) -> Tracks:
+        if camera not in self._names:
+            raise KeyError(camera)
+        columns = self._sequence._blocks(f"tracks/{camera}")
+        columns["visible"] = columns["visible"].astype(np.bool_)
+        return Tracks(**columns)
+
+    def __iter__(self) -> Any:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class _Unchanged:
+    """Bytes of a file that must still be the one whose index was read."""
+
+    def __init__(self, source: ByteSource, header: Header) -> None:
+        self.name = source.name
+        self._source, self._header = source, header
+        self._pid = os.getpid()
+
+    def size(self) -> int:
+        return self._source.size()
+
+    def read(self, offset: int, size: int) -> bytes:
+        if self._pid != os.getpid():
+            self._confirm()
+        return self._source.read(offset, size)
+
+    def close(self) -> None:
+        self._source.close()
+        self._pid = 0
+
+    def _confirm(self) -> None:
+        if Header.read(self._source) != self._header:
+            raise FormatError(f"{self.name}: changed since it was opened; open it again")
+        self._pid = os.getpid()
+
+
+def _rebuild(path: str, header: Header, index: Index, check: bool) -> Sequence:
+    source = open_bytes(path)
+    sequence = Sequence(source, header, index, check)
+    sequence._source._pid = 0  # compare the file with the header before the first read
+    return sequence
+
+
+def _texts(values: npt.NDArray[np.bytes_]) -> list[str]:
+    return [value.decode() for value in values.tolist()]
+
+

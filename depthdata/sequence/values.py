@@ -1,0 +1,124 @@
+"""Dense frames: measured values to what is stored, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.errors import UsageError
+
+__all__ = ["check_missing", "from_stored", "to_stored"]
+
+_STEP_TOLERANCE = 1e-3  # of one stored step: rounding noise of value / scale, never real precision
+
+Missing = str | int | float | None
+
+
+def check_missing(missing: Missing, dtype: np.dtype[Any], scale: float | None) -> Missing:
+    """Return the rule for missing values as the file states it, or raise UsageError."""
+    if dtype.kind not in "iuf" or dtype.byteorder == ">":
+        raise UsageError(f"dense stream: dtype must be a little-endian number, found {dtype.str}")
+    if scale is not None and (dtype.kind == "f" or not 0 < scale < math.inf):
+        raise UsageError(
+            f"dense stream: scale is for whole numbers and above 0, found {scale} for {dtype}"
+        )
+    if missing is None:
+        return None
+    if missing == "nan":
+        if dtype.kind != "f":
+            raise UsageError(f"dense stream: missing='nan' needs a float dtype, found {dtype}")
+        return "nan"
+    if isinstance(missing, str):
+        raise UsageError(f"dense stream: missing must be 'nan', a number or None, found {missing}")
+    if dtype.kind != "f" and int(missing) != missing:
+        raise UsageError(f"dense stream: missing={missing} is not a value of {dtype}")
+    return int(missing) if dtype.kind != "f" else float(missing)
+
+
+def to_stored(
+    frame: npt.NDArray[Any], dtype: np.dtype[Any], scale: float | None, missing: Missing
+) -> npt.NDArray[Any]:
+    """Return a frame as it is stored.
+
+    Whole numbers are stored as they are. Floating values of a stream with a scale are divided by
+    it and must be whole then; NaN becomes `missing`. Nothing is rounded silently, except floats
+    to the float type that the stream asks for.
+
+    Examples
+    --------
+    >>> to_stored(np.array([[1.5, np.nan]]), np.dtype("u2"), 1 / 256, 0)
+    array([[384,   0]], dtype=uint16)
+    """
+    if frame.dtype == dtype:
+        return np.ascontiguousarray(frame)
+    if dtype.kind == "f":
+        if frame.dtype.kind not in "fiu":
+            raise UsageError(f"dense frame: expected numbers, found {frame.dtype}")
+        stored = frame.astype(dtype)
+        overflow = np.isinf(stored) & ~np.isinf(frame)
+        if overflow.any():
+            raise UsageError(f"dense frame: {frame[overflow][0]} does not fit into {dtype}")
+        return stored
+    if frame.dtype.kind == "f":
+        return _quantise(frame, dtype, scale, missing)
+    if frame.dtype.kind not in "iub":
+        raise UsageError(f"dense frame: expected numbers, found {frame.dtype}")
+    return _fitted(frame, dtype)
+
+
+def _quantise(
+    frame: npt.NDArray[Any], dtype: np.dtype[Any], scale: float | None, missing: Missing
+) -> npt.NDArray[Any]:
+    if scale is None:
+        raise UsageError(f"dense frame: {frame.dtype} values in a {dtype} stream need a scale")
+    absent = np.isnan(frame)
+    if absent.any() and missing is None:
+        raise UsageError("dense frame: NaN in a stream that says nothing is missing")
+    steps = np.where(absent, 0 if missing is None else missing, frame.astype(np.float64) / scale)
+    whole = np.rint(steps)
+    off = np.abs(steps - whole) > _STEP_TOLERANCE
+    if off.any():
+        raise UsageError(
+            f"dense frame: {frame[off][0]} is not a multiple of the scale {scale}; "
+            "store float32 instead"
+        )
+    if missing is not None and (whole[~absent] == missing).any():
+        raise UsageError(f"dense frame: a measured value is {missing}, which marks missing ones")
+    return _fitted(whole, dtype)
+
+
+def _fitted(frame: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    limits = np.iinfo(dtype)
+    if frame.size and (frame.min() < limits.min or frame.max() > limits.max):
+        raise UsageError(
+            f"dense frame: values {frame.min()} to {frame.max()} do not fit into {dtype}"
+        )
+    return frame.astype(dtype)
+
+
+def from_stored(
+    stored: npt.NDArray[Any], scale: float | None, missing: Missing
+) -> npt.NDArray[np.float32]:
+    """Return measured values, NaN where nothing was measured.
+
+    Examples
+    --------
+    >>> from_stored(np.array([[384, 0]], np.uint16), 1 / 256, 0)
+    array([[1.5, nan]], dtype=float32)
+    """
+    if scale is None:
+        values = stored.astype(np.float32, copy=False)
+    elif math.frexp(scale)[0] == 0.5 and stored.dtype.itemsize <= 2:  # exact in float32
+        values = stored.astype(np.float32)
+        values *= np.float32(scale)
+    else:
+        values = (stored * np.float64(scale)).astype(np.float32)
+    if missing is not None and missing != "nan":
+        absent = stored == missing
+        if absent.any():
+            values = values.copy() if values is stored else values
+            values[absent] = np.nan
+    return values
