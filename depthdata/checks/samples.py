@@ -1,0 +1,185 @@
+"""What the checks draw from a sequence: grey images and points with depth, kept while in use."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.geometry import disparity_to_depth
+from depthdata.sequence import Sequence
+from depthdata.stereo_sgbm import grey, sgbm_disparity
+
+__all__ = ["Sampler", "spread"]
+
+Floats = npt.NDArray[np.float64]
+Image = npt.NDArray[np.uint8]
+
+_KEPT_IMAGES = 24
+_IMAGE_STREAMS = ("rgb", "gray", "grey", "image")
+
+
+def spread(count: int, most: int | None) -> list[int]:
+    """Return at most `most` of the positions 0..count-1, spread evenly, ends included.
+
+    >>> spread(10, 4), spread(3, 8)
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    if most is None or count <= most:
+        return list(range(count))
+    return [int(i) for i in np.unique(np.linspace(0, count - 1, max(most, 1)).round().astype(int))]
+
+
+class Sampler:
+    """Reads a sequence for the checks, each image once.
+
+    Parameters
+    ----------
+    sequence : Sequence
+        Open sequence.
+    points : int
+        At most so many points with depth are drawn from a frame.
+    seed : int
+        Fixes which points are drawn.
+    """
+
+    def __init__(self, sequence: Sequence, *, points: int = 1500, seed: int = 0) -> None:
+        self.sequence = sequence
+        self.points = points
+        self.seed = seed
+        self._images: OrderedDict[tuple[str, int], Image] = OrderedDict()
+        self._matches: OrderedDict[tuple[Any, ...], npt.NDArray[np.float32]] = OrderedDict()
+
+    def image_stream(self, camera: str) -> str | None:
+        """Return the name of the camera's full-size images, or None."""
+        streams = self.sequence.cameras[camera].streams
+        return next((name for name in _IMAGE_STREAMS if name in streams), None)
+
+    def has_image(self, camera: str, frame: int) -> bool:
+        """Tell whether there is an image of that frame."""
+        name = self.image_stream(camera)
+        if name is None or not 0 <= frame < len(self.sequence):
+            return False
+        return bool(self.sequence.cameras[camera][name].present[frame])
+
+    def blob(self, camera: str, frame: int) -> bytes:
+        """Return the encoded image."""
+        name = self.image_stream(camera)
+        assert name is not None
+        return bytes(self.sequence.cameras[camera][name].blob(frame))
+
+    def image(self, camera: str, frame: int) -> Image:
+        """Return the grey image, uint8 (H, W)."""
+        key = (camera, frame)
+        if key not in self._images:
+            name = self.image_stream(camera)
+            assert name is not None
+            image = self.sequence.cameras[camera][name][frame]
+            if image.dtype == np.uint16:
+                image = (image >> 8).astype(np.uint8)
+            self._images[key] = np.ascontiguousarray(grey(image))
+            if len(self._images) > _KEPT_IMAGES:
+                self._images.popitem(last=False)
+        self._images.move_to_end(key)
+        return self._images[key]
+
+    def matched(
+        self, left: tuple[str, int], right: tuple[str, int], most: int
+    ) -> npt.NDArray[np.float32]:
+        """Return the SGBM disparity (H, W) of two images (camera, frame)."""
+        key = (left, right, most)
+        if key not in self._matches:
+            self._matches[key] = sgbm_disparity(self.image(*left), self.image(*right), most)
+            if len(self._matches) > _KEPT_IMAGES:
+                self._matches.popitem(last=False)
+        return self._matches[key]
+
+    def depth_source(self, camera: str) -> str | None:
+        """Say where points with depth come from: "depth", "disparity", "sgbm", or None."""
+        streams = self.sequence.cameras[camera].streams
+        if "depth" in streams:
+            return "depth"
+        pair = self.pair_of(camera)
+        if pair is None:
+            return None
+        return "disparity" if "disparity" in streams else "sgbm"
+
+    def pair_of(self, camera: str) -> Any:
+        """Return the stereo pair whose left camera this is, or None."""
+        return next((p for p in self.sequence.stereo_pairs if p.left == camera), None)
+
+    def has_depth(self, camera: str, frame: int) -> bool:
+        """Tell whether points with depth can be had of that frame."""
+        source = self.depth_source(camera)
+        if source is None or not 0 <= frame < len(self.sequence):
+            return False
+        if source == "sgbm":
+            pair = self.pair_of(camera)
+            return self.has_image(camera, frame) and self.has_image(pair.right, frame)
+        return bool(self.sequence.cameras[camera][source].present[frame])
+
+    def depth_points(self, camera: str, frame: int, *, textured: bool = True) -> Floats:
+        """Return (n, 3) column, row, depth z of static points, drawn by the seed.
+
+        Points on a moving object are left out when the sequence has a mask of them; of the rest
+        those with texture are preferred, for only these can be followed.
+        """
+        cam = self.sequence.cameras[camera]
+        found = self._all_points(camera, frame)
+        u, v, z = found[:, 0], found[:, 1], found[:, 2]
+        inside = (u >= 0) & (u <= cam.width - 1) & (v >= 0) & (v <= cam.height - 1)
+        found = found[inside & np.isfinite(z) & (z > 0)]
+        moving = self.moving(camera, frame)
+        if moving is not None:
+            found = found[~moving[_rows(found), _columns(found)]]
+        rng = np.random.default_rng([self.seed, frame])
+        if not (textured and self.has_image(camera, frame)):
+            return found[np.sort(rng.permutation(len(found))[: self.points])]
+        found = found[rng.permutation(len(found))[: 4 * self.points]]
+        strength = cv2.cornerMinEigenVal(self.image(camera, frame), 5)
+        order = np.argsort(-strength[_rows(found), _columns(found)], kind="stable")
+        return found[order[: max(min(self.points, len(found) // 2), 1)]]
+
+    def moving(self, camera: str, frame: int) -> npt.NDArray[np.bool_] | None:
+        """Return the mask of moving objects, a little grown, or None where there is none."""
+        cam = self.sequence.cameras[camera]
+        if "masks/moving" not in cam.streams or not cam["masks/moving"].present[frame]:
+            return None
+        mask = (np.asarray(cam["masks/moving"][frame]) != 0).astype(np.uint8)
+        return np.asarray(cv2.dilate(mask, np.ones((5, 5), np.uint8)) != 0)
+
+    def _all_points(self, camera: str, frame: int) -> Floats:
+        cam = self.sequence.cameras[camera]
+        source = self.depth_source(camera)
+        if source == "depth":
+            stream = cam["depth"]
+            if stream.kind == "points":
+                points = stream.points(frame)
+                columns = (*points.positions(), points.value)
+                return np.stack([np.asarray(c, np.float64) for c in columns], 1)
+            return _listed(np.asarray(stream[frame], np.float64))
+        pair = self.pair_of(camera)
+        if source == "disparity":
+            disparity = np.asarray(cam["disparity"][frame], np.float64)
+        else:
+            most = min(192, cam.width // 4)
+            disparity = self.matched((camera, frame), (pair.right, frame), most).astype(np.float64)
+        K, K_right = cam.intrinsics(frame), self.sequence.cameras[pair.right].intrinsics(frame)
+        shifted = disparity - (K[0, 2] - K_right[0, 2])
+        return _listed(disparity_to_depth(shifted, K[0, 0], pair.baseline))
+
+
+def _listed(depth: Floats) -> Floats:
+    rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+    return np.stack([columns, rows, depth[rows, columns]], 1).astype(np.float64)
+
+
+def _rows(points: Floats) -> npt.NDArray[np.intp]:
+    return np.asarray(np.rint(points[:, 1]), np.intp)
+
+
+def _columns(points: Floats) -> npt.NDArray[np.intp]:
+    return np.asarray(np.rint(points[:, 0]), np.intp)

@@ -1,0 +1,168 @@
+"""A rectified pair against itself and against depth: arrays and numbers only.
+
+The disparity found in the images (semi-global matching) is compared with the one that depth
+predicts. When they disagree the comparison is made again as if the images were swapped, or one
+frame early or late: what fits names the fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "HYPOTHESES",
+    "Agreement",
+    "Hypothesis",
+    "agreement",
+    "best_hypothesis",
+    "expected_disparity",
+]
+
+Floats = npt.NDArray[np.float64]
+
+BETTER_BY, BETTER_TIMES = 0.1, 1.2  # KITTI: truth 0.8, one frame off 0.25 to 0.74, swapped 0.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How the disparity found in the images agrees with the one that depth predicts.
+
+    Parameters
+    ----------
+    error : float64, (n,)
+        ``|predicted - found|`` in pixels; NaN where nothing was found.
+    """
+
+    error: Floats
+
+    @property
+    def count(self) -> int:
+        """Return the number of points where the images gave a disparity."""
+        return int(np.isfinite(self.error).sum())
+
+    @property
+    def median(self) -> float:
+        """Return the median error in pixels of the points that were found."""
+        return float(np.nanmedian(self.error)) if self.count else float("nan")
+
+    def share(self, limit: float) -> float:
+        """Share below `limit` pixels, of the points that were found."""
+        return float((self.error < limit).sum() / self.count) if self.count else 0.0
+
+    @property
+    def score(self) -> float:
+        """Share of ALL points that agree within a pixel: a point not found counts against."""
+        return float((self.error < 1).mean()) if self.error.size else 0.0
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Which images and depth to take instead of those of frame t.
+
+    Parameters
+    ----------
+    message : str
+        With ``{t}`` and ``{u}`` for the frame and the one it is displaced to.
+    left, right, depth : int
+        Frame offsets of the left image, the right image and the depth.
+    swapped : bool
+        Take the right image for the left one and the other way round.
+    """
+
+    message: str
+    left: int = 0
+    right: int = 0
+    depth: int = 0
+    swapped: bool = False
+
+    @property
+    def shift(self) -> int:
+        """Return the frame offset it is about, 0 for none."""
+        return next((s for s in (self.left, self.right, self.depth) if s), 0)
+
+    @property
+    def needs_depth(self) -> bool:
+        """Tell whether it says nothing without depth: both images are of one time."""
+        return self.left == self.right and not self.swapped
+
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    Hypothesis("left and right look swapped", swapped=True),
+    *(
+        hypothesis
+        for s in (1, -1)
+        for hypothesis in (
+            Hypothesis("both images of frame {t} are of the time of frame {u}", depth=s),
+            Hypothesis("depth of frame {t} is of the time of frame {u}", left=s, right=s),
+            Hypothesis("right image of frame {t} is of the time of frame {u}", left=s, depth=s),
+            Hypothesis("left image of frame {t} is of the time of frame {u}", right=s, depth=s),
+        )
+    ),
+)
+
+
+def expected_disparity(points: Floats, K_left: Floats, K_right: Floats, baseline: float) -> Floats:
+    """Disparity that depth predicts for points (n, 3: column, row, z), in pixels.
+
+    >>> K = np.array([[700.0, 0, 600], [0, 700, 180], [0, 0, 1]])
+    >>> expected_disparity(np.array([[10.0, 20, 7]]), K, K, 0.5)
+    array([50.])
+    """
+    return np.asarray(K_left[0, 0] * baseline / points[:, 2] + K_left[0, 2] - K_right[0, 2])
+
+
+def agreement(disparity: npt.NDArray[np.float32], points: Floats, expected: Floats) -> Agreement:
+    """Compare a disparity map (H, W) with what is expected at points (n, 3: column, row, z)."""
+    rows, columns = (np.rint(points[:, i]).astype(int) for i in (1, 0))
+    return Agreement(np.abs(disparity[rows, columns] - expected))
+
+
+def best_hypothesis(
+    now: float, scores: Mapping[Hypothesis, float]
+) -> tuple[Hypothesis, float] | None:
+    """Return the hypothesis that fits clearly better than what the file says, with its score.
+
+    Parameters
+    ----------
+    now : float
+        Score of the file as it is, 0 to 1.
+    scores : Mapping
+        Score of each hypothesis that could be tried.
+
+    Examples
+    --------
+    >>> swapped = HYPOTHESES[0]
+    >>> best_hypothesis(0.1, {swapped: 0.8})[1], best_hypothesis(0.75, {swapped: 0.8})
+    (0.8, None)
+    """
+    if not scores:
+        return None
+    best = max(scores, key=lambda hypothesis: scores[hypothesis])
+    score = scores[best]
+    if score - now < BETTER_BY or score < BETTER_TIMES * now:
+        return None
+    return best, score
+
+
+def try_all(
+    frame: int,
+    score: Callable[[Hypothesis], float | None],
+    *,
+    only_depth: bool = False,
+    with_depth: bool = True,
+) -> dict[Hypothesis, float]:
+    """Score every hypothesis that can be tried at a frame (`score` gives None when not)."""
+    tried = {}
+    for hypothesis in HYPOTHESES:
+        if (only_depth and not hypothesis.needs_depth) or (
+            hypothesis.needs_depth and not with_depth
+        ):
+            continue
+        value = score(hypothesis)
+        if value is not None:
+            tried[hypothesis] = value
+    return tried
