@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,14 +14,41 @@ from depthdata.cli.base import EXIT_FAILED, EXIT_OK, Console, common_options
 @click.argument(
     "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
 )
-@click.option("--model", help="Only this one of the models in DIR.")
+@click.option("--model", "models", multiple=True, help="Only this model; may be repeated, * fits.")
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
 )
-@click.option("--correlation", help="Correlation implementation of RAFT-Stereo networks.")
+@click.option(
+    "--correlation",
+    type=click.Choice(["reg", "alt"]),
+    default="reg",
+    show_default=True,
+    help="For networks that have the choice.",
+)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 ...")
 @common_options
 def command(
-    console: Console, folder: Path, model: str | None, dtype: str, correlation: str | None
+    console: Console,
+    folder: Path,
+    models: tuple[str, ...],
+    dtype: str,
+    correlation: str,
+    device: str,
 ) -> int:
-    """Compare the networks with golden vectors in DIR, a line each array; exit 1 on any FAIL."""
-    raise NotImplementedError
+    """Compare networks with the golden vectors in DIR: a line for each array, exit 1 on any FAIL.
+
+    DIR is a model's folder (manifest.json, meta.json, case_*.npz) or a folder of such.
+    """
+    from depthzoo.evaluation.results import plain
+    from depthzoo.parity import iter_parity
+
+    results = []
+    for result in iter_parity(folder, models or None, dtype, correlation, device):
+        results.append(result)
+        if not console.as_json:
+            click.echo(str(result))
+    failed = sum(not result.ok for result in results)
+    if console.as_json:
+        console.result([plain({**asdict(r), "ok": r.ok}) for r in results], "")
+    console.note(f"{len(results) - failed} of {len(results)} arrays agree")
+    return EXIT_FAILED if failed else EXIT_OK

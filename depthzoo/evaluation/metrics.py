@@ -138,7 +138,10 @@ _DEPTH = [
     Metric(
         "rmse_log", "RMSE log", "", True, lambda p, g: (np.log(p) - np.log(g)) ** 2, _EIGEN, True
     ),
-    *(Metric(f"a{k}", f"δ < 1.25^{k}", "", False, _within(1.25**k), _EIGEN) for k in (1, 2, 3)),
+    *(
+        Metric(f"a{k}", f"δ < 1.25{power}", "", False, _within(1.25**k), _EIGEN)
+        for k, power in ((1, ""), (2, "²"), (3, "³"))
+    ),
 ]
 
 _DISPARITY = [
@@ -150,7 +153,7 @@ _DISPARITY = [
     Metric("d1_all", "D1-all", "%", True, _d1, _KITTI, factor=100.0),
     Metric(
         "d1_all_or_missing",
-        "D1-all, missing = wrong",
+        "D1-all or missing",
         "%",
         True,
         _d1,

@@ -206,7 +206,7 @@ _PROTOCOLS = [
         ),
         source="depthzoo; the measures of Eigen et al. 2014",
         quantity="depth",
-        truth="camera_depth",
+        truth="lidar_depth",
         valid=Range(0.0, 80.0, closed=True),
         metrics=_DEPTH,
         alignment={**_METRIC, "scale": "median"},
@@ -259,7 +259,8 @@ _PROTOCOLS = [
             "percentage of pixels with an error above k px; D1-all = percentage with an error "
             "above 3 px and above 5 % of the truth (KITTI 2015). Values are means over images; "
             "the same pooled over all pixels stands beside them. Pixels without prediction are "
-            "left out, except in 'D1-all, missing = wrong'; their share is 1 - coverage."
+            "left out, except in 'D1-all or missing', which counts them as wrong; their share is "
+            "1 - coverage."
         ),
         source="depthzoo; measures of the Middlebury and KITTI 2015 benchmarks",
         quantity="disparity",

@@ -208,7 +208,8 @@ class Report:
             "versions": self.versions,
             "timing": self.timing,
         }
-        return plain(data)
+        result: dict[str, Any] = plain(data)
+        return result
 
     def _curves(self) -> dict[str, Any]:
         quantity = self.protocol.quantity

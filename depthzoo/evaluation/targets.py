@@ -74,15 +74,25 @@ def stereo_geometry(
     return None
 
 
-def camera_depth(seq: Sequence, camera: str, frame: int) -> FloatMap:
-    """Return the camera's depth z (m); sparse points at the nearest pixel, nearest wins."""
-    return np.asarray(seq.cameras[camera]["depth"][frame], np.float64)
+def lidar_stream(seq: Sequence, camera: str) -> str:
+    """Return the name of the camera's measured depth: the stream that is points, else ``depth``."""
+    cam = seq.cameras[camera]
+    for name in ("depth", "lidar_depth"):
+        if name in cam.streams and cam[name].kind == "points":
+            return name
+    return "depth"
+
+
+def lidar_depth(seq: Sequence, camera: str, frame: int) -> FloatMap:
+    """Return the measured depth z (m) at the nearest pixels; of several points the nearest."""
+    stream = seq.cameras[camera][lidar_stream(seq, camera)]
+    return np.asarray(stream[frame], np.float64)
 
 
 def eigen(seq: Sequence, camera: str, frame: int) -> FloatMap:
     """Return the published Eigen map (lidar x, m, float32) with all its conventions."""
     cam = seq.cameras[camera]
-    stream = cam["depth"]
+    stream = cam[lidar_stream(seq, camera)]
     projection = stream.attrs.get("projection")
     if stream.kind != "points" or projection is None:
         raise UsageError(
@@ -113,7 +123,8 @@ def disparity(seq: Sequence, camera: str, frame: int) -> FloatMap:
             f"{seq.path}: camera {camera!r} has neither disparity nor a stereo pair to derive it "
             "from depth; evaluate a depth protocol instead"
         )
-    return geometry.disparity(camera_depth(seq, camera, frame))
+    name = "depth" if _present(seq, camera, "depth", frame) else "lidar_depth"
+    return geometry.disparity(np.asarray(seq.cameras[camera][name][frame], np.float64))
 
 
 def _present(seq: Sequence, camera: str, stream: str, frame: int) -> bool:
@@ -124,12 +135,14 @@ def _present(seq: Sequence, camera: str, stream: str, frame: int) -> bool:
 Rule = Callable[["Sequence", str, int], FloatMap]
 
 RULES: Mapping[str, tuple[Rule, tuple[str, ...]]] = {
-    "camera_depth": (camera_depth, ("depth",)),
-    "eigen": (eigen, ("depth",)),
+    "lidar_depth": (lidar_depth, ("depth", "lidar_depth")),
+    "eigen": (eigen, ("depth", "lidar_depth")),
     "disparity_stream": (disparity_stream, ("disparity",)),
-    "disparity": (disparity, ("disparity", "depth")),
+    "disparity": (disparity, ("disparity", "depth", "lidar_depth")),
 }
 """Rule by name, with the streams any of which it can start from."""
+
+_LIDAR_RULES = ("lidar_depth", "eigen")
 
 
 def truth_map(rule: str, seq: Sequence, camera: str, frame: int) -> FloatMap:
@@ -142,7 +155,10 @@ def frames_with_truth(rule: str, seq: Sequence, camera: str) -> NDArray[np.bool_
     found = np.zeros(len(seq), bool)
     cam: Any = seq.cameras.get(camera)
     if cam is not None:
-        for name in RULES[rule][1]:
+        names = RULES[rule][1]
+        if rule in _LIDAR_RULES:
+            names = (lidar_stream(seq, camera),)
+        for name in names:
             if name in cam.streams:
                 found |= np.asarray(cam[name].present, bool)
     return found

@@ -9,7 +9,7 @@ from html import escape
 __all__ = ["bars", "lines"]
 
 WIDTH, HEIGHT = 560, 236
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 44
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -152,8 +152,6 @@ def lines(
         y = frame.y(mean)
         parts.append(
             f'<line class="mean" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="meanlabel" x="{WIDTH - RIGHT - 2}" y="{y - 5:.1f}" text-anchor="end">'
-            f"mean {mean:.4g}</text>"
         )
     return _svg(parts, f"{y_label} over {x_label}")
 

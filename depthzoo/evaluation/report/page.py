@@ -76,11 +76,7 @@ def render_html(report: Report) -> str:
 
 def _header(report: Report) -> str:
     protocol, model = report.protocol, report.model
-    badges = (
-        [_badge("warn", f"not comparable with published numbers: {'; '.join(report.limits)}")]
-        if report.limits
-        else [_badge("good", "whole data, comparable with published numbers")]
-    )
+    badges = [_badge(*_verdict(report))]
     datasets = ", ".join(sorted({d["dataset"] for d in report.data}))
     counts = f"{len(report.frames)} frames of {len(report.data)} sequence" + (
         "s" if len(report.data) != 1 else ""
@@ -95,7 +91,7 @@ def _header(report: Report) -> str:
         ("Split", split["name"] if split else "all frames with truth",
          f"sha256 {split['sha256'][:16]}…" if split else ""),
         ("Alignment", _ALIGNMENT.get(report.alignment, report.alignment),
-         f"prediction is determined up to: {_INVARIANCE.get(model['invariance'], '')}"),
+         f"of {_INVARIANCE.get(model['invariance'], 'the prediction')}"),
         ("Coverage", _percent(report.coverage), "of the truth's pixels have a prediction"),
         ("Speed", _speed(report), "predict only"),
         ("Versions", f"depthdata {report.versions.get('depthdata', '')}",
@@ -114,12 +110,21 @@ def _header(report: Report) -> str:
     )
 
 
+def _verdict(report: Report) -> tuple[str, str]:
+    """Return the kind and the text of the badge that says what the numbers are worth."""
+    what = "comparable with published numbers"
+    if not report.limits:
+        return "good", f"every frame, every pixel of the truth; {what}"
+    reasons = "; ".join(report.limits)
+    return "warn", f"not {what}: {reasons}" if report.protocol.published else reasons
+
+
 _ALIGNMENT = {"none": "none", "median": "median scaling per image"}
 _INVARIANCE = {
-    "metric": "nothing (metric)",
-    "disparity": "nothing (pixels of disparity)",
-    "scale": "scale",
-    "affine": "scale and shift",
+    "metric": "a prediction in metres",
+    "disparity": "a prediction in pixels of disparity",
+    "scale": "a prediction up to scale",
+    "affine": "a prediction up to scale and shift",
 }
 
 
@@ -144,7 +149,7 @@ def _value(name: str, value: float) -> str:
         return "-"
     if metric(name).unit == "%":
         return f"{value:.2f}"
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.3f}"
+    return f"{value:.4f}" if abs(value) <= 1 else f"{value:.3f}"
 
 
 def _metrics(report: Report) -> str:
@@ -181,15 +186,11 @@ def _published(report: Report) -> str:
     names = report.protocol.metrics
     heads = "".join(f"<th>{escape(metric(n).title)}</th>" for n in names)
     mine = "".join(f"<td>{_value(n, report.aggregate[n])}</td>" for n in names)
-    body = [
-        f'<tr class="ours"><td><b>{escape(report.model["name"])}</b> (this run)</td>{mine}'
-        '<td class="text wrap"></td></tr>'
-    ]
+    body = [f"<tr><td><b>{escape(report.model['name'])}</b><small>this run</small></td>{mine}</tr>"]
     for row in rows:
         cells = "".join(_published_cell(n, row) for n in names)
         body.append(
-            f"<tr><td>{escape(row['model'])}</td>{cells}"
-            f'<td class="text wrap">{escape(row["source"])}</td></tr>'
+            f"<tr><td>{escape(row['model'])}<small>{escape(row['source'])}</small></td>{cells}</tr>"
         )
     comparable = any(row["delta"] for row in rows)
     note = (
@@ -199,7 +200,7 @@ def _published(report: Report) -> str:
     )
     return (
         '<h2>Published numbers</h2><div class="card scroll"><table><thead><tr>'
-        f'<th>Model</th>{heads}<th class="text">Source</th></tr></thead>'
+        f"<th>Model</th>{heads}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
         f'<p class="prose" style="margin-top:10px">{note}</p>'
     )
@@ -213,7 +214,7 @@ def _published_cell(name: str, row: dict[str, Any]) -> str:
     if row["delta"] and math.isfinite(row["delta"][name]):
         d = row["delta"][name]
         better = (d < 0) == metric(name).lower_is_better
-        delta = f' <span class="{"down" if better else "up"}">{d:+.4g}</span>'
+        delta = f'<small class="{"down" if better else "up"}">{d:+.4f}</small>'
     return f"<td>{value:g}{delta}</td>"
 
 
@@ -221,7 +222,8 @@ def _charts(report: Report) -> str:
     name = report.protocol.headline
     one = metric(name)
     what = one.title + (f" ({one.unit})" if one.unit else "")
-    unit = {"depth": "m", "disparity": "px"}[report.protocol.quantity]
+    quantity = report.protocol.quantity
+    unit = {"depth": "m", "disparity": "px"}[quantity]
     series = [
         (sequence, [(float(r.frame), r.score.values[name], _tip(r, name)) for r in records])
         for sequence, records in _grouped(report).items()
@@ -231,16 +233,18 @@ def _charts(report: Report) -> str:
     )
     if len(series) > 12:
         legend += f"<span>and {len(series) - 12} more</span>"
+    mean = report.aggregate[name]
+    dashed = f"dashed: mean {_value(name, mean)}" if math.isfinite(mean) else ""
     cards = [
-        ("Error over time", lines(series, report.aggregate[name], "frame", what),
-         f'<div class="legend">{legend}</div>' if len(series) > 1 else ""),
-        ("How the error is distributed", _error_histogram(report, what), ""),
-        (f"Error by true {report.protocol.quantity}", _error_by_truth(report, what, unit), ""),
-        (f"Where the truth is ({report.protocol.quantity})", _truth_histogram(report, unit), ""),
+        ("Error over time", lines(series, mean, "frame", what),
+         f'<div class="legend">{legend}</div>' if len(series) > 1 else "", dashed),
+        ("How the error is distributed", _error_histogram(report, what), "", ""),
+        (f"Error by true {quantity}", _error_by_truth(report, what, unit), "", ""),
+        (f"Where the truth is ({quantity})", _truth_histogram(report, unit), "", ""),
     ]  # fmt: skip
     return '<h2>Curves</h2><div class="grid charts">' + "".join(
-        f'<div class="card"><h3>{escape(title)}</h3>{chart}{more}</div>'
-        for title, chart, more in cards
+        f'<div class="card"><h3>{escape(title)}<span>{escape(aside)}</span></h3>{chart}{more}</div>'
+        for title, chart, more, aside in cards
     ) + "</div>"  # fmt: skip
 
 
@@ -362,7 +366,8 @@ def _frames(report: Report) -> str:
     )
     return (
         f"<h2>Frames</h2><details{' open' if len(rows) <= 40 else ''}><summary>"
-        f'{len(report.frames)} frames (click a heading to sort)</summary><div class="card scroll tall">'
+        f"{len(report.frames)} frames (click a heading to sort)</summary>"
+        '<div class="card scroll tall">'
         f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
         f"</table></div>{more}</details>"
     )

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from depthdata.view.colors import colorize_depth
+from depthdata.view.colors import colorize, colorize_depth, colorize_disparity, finite_range
 from depthzoo.evaluation.metrics import metric
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ MAX_WIDTH = 960
 Image = NDArray[np.uint8]
 FloatMap = NDArray[np.floating]
 
-ERROR_COLOURS = np.array(
-    [[49, 54, 149], [69, 117, 180], [116, 173, 209], [171, 217, 233], [254, 224, 144],
-     [253, 174, 97], [244, 109, 67], [215, 48, 39], [165, 0, 38]], float
-)  # fmt: skip
 ERROR_FULL = {"abs_rel": 0.64, "epe": 16.0}
-"""The headline error that gets the last colour; each colour before it stands for half as much."""
+"""The headline error that gets the last colour."""
+
+ERROR_OCTAVES = 8.0
+"""The first colour stands for the last one's error halved this many times."""
 
 
 def data_uri(image: Image, *, photo: bool = False) -> str:
@@ -41,12 +40,12 @@ def data_uri(image: Image, *, photo: bool = False) -> str:
 
 
 def colorize_error(error: FloatMap, full: float) -> Image:
-    """Colour errors on a logarithmic scale, blue (good) to red (bad).
+    """Colour errors on a logarithmic scale, green (good) to red (bad).
 
     Parameters
     ----------
     error : (...) float
-        Not negative; NaN is black.
+        Not negative; NaN is dark grey.
     full : float
         The error of the last colour.
 
@@ -54,26 +53,24 @@ def colorize_error(error: FloatMap, full: float) -> Image:
     -------
     (...,3) uint8
     """
-    last = len(ERROR_COLOURS) - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        place = np.clip(last + np.log2(error / full), 0, last)
-    place = np.nan_to_num(place)
-    colour = np.stack(
-        [np.interp(place, np.arange(last + 1), ERROR_COLOURS[:, c]) for c in range(3)], -1
-    )
-    colour[np.isnan(error)] = 0
-    return colour.astype(np.uint8)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        octaves = np.maximum(np.log2(np.asarray(error, np.float64) / full), -ERROR_OCTAVES)
+    return colorize(octaves, -ERROR_OCTAVES, 0.0, "error")
 
 
 def example_figures(protocol: Protocol, example: Example) -> str:
     """Return the four figures of an example as HTML."""
     unit = {"depth": "m", "disparity": "px"}[protocol.quantity]
-    low, high = _limits(example)
+    low, high = finite_range(example.truth)
     one = metric(protocol.headline)
     full = ERROR_FULL[protocol.headline]
-    scale = _scale(_value_colours(np.linspace(low, high, 128)[None], protocol, low, high),
-                   f"{low:.3g}", f"{high:.3g} {unit}")  # fmt: skip
-    ramp = full * 2.0 ** np.linspace(1 - len(ERROR_COLOURS), 0, 128)[None]
+    steps = np.linspace(0, 1, 128)[None]
+    values = low + steps * (high - low)
+    if protocol.quantity == "depth":  # as its colours: even steps of inverse depth
+        values = 1 / (1 / low + steps * (1 / high - 1 / low))
+    bar = _value_colours(values, protocol, low, high)
+    scale = _scale(bar, f"{low:.3g}", f"{high:.3g} {unit}")
+    ramp = full * 2.0 ** np.linspace(-ERROR_OCTAVES, 0, 128)[None]
     errors = _scale(colorize_error(ramp, full), f"{ramp[0, 0]:.2g}", f"{full:g} {one.unit}".strip())
     grey = _grey(example.image)
     truth = _value_colours(_visible(example.truth), protocol, low, high)
@@ -105,17 +102,10 @@ def _scale(colours: Image, low: str, high: str) -> str:
     return f'<span class="bar-scale">{escape(low)}<img src="{uri}" alt="">{escape(high)}</span>'
 
 
-def _limits(example: Example) -> tuple[float, float]:
-    """Return the range of values that the colours of truth and prediction share."""
-    known = example.truth[np.isfinite(example.truth)]
-    if not known.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.percentile(known, (1, 99)))
-    return (low, high) if high > low else (low, low + 1.0)
-
-
 def _value_colours(values: FloatMap, protocol: Protocol, low: float, high: float) -> Image:
-    raise NotImplementedError
+    if protocol.quantity == "depth":
+        return colorize_depth(values, near=low, far=high)
+    return colorize_disparity(values, low=low, high=high)
 
 
 def _visible(values: FloatMap, *, largest: bool = False) -> FloatMap:
@@ -132,8 +122,8 @@ def _visible(values: FloatMap, *, largest: bool = False) -> FloatMap:
 
 def _overlay(colours: Image, known: NDArray[np.bool_], grey: Image | None) -> str:
     """Draw colours where something is known, over a dark picture of the scene."""
-    base = np.zeros_like(colours) if grey is None else grey
-    return data_uri(_shrink(np.where(known[..., None], colours, base)), photo=True)
+    under = colours if grey is None else np.where(known[..., None], colours, grey)
+    return data_uri(_shrink(under), photo=True)
 
 
 def _rgb(image: Image) -> Image:

@@ -1,0 +1,90 @@
+"""``python -m depthzoo.evaluation.markdown``: the protocols as the page ``docs/protocols.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from depthzoo.evaluation.metrics import METRICS, metric
+from depthzoo.evaluation.protocols import Protocol, get_protocol, list_protocols
+
+__all__ = ["protocols_page"]
+
+_INTRO = """\
+# Evaluation protocols
+
+A protocol is data: `depthzoo.evaluation.get_protocol("kitti_raw/eigen")`, or
+`depthzoo info kitti_raw/eigen`. Everything that changes a number is in it. A change that moves a
+number gives the protocol a new version; a result names the version it was made under.
+
+```
+depthzoo evaluate sgbm SEQUENCES --protocol kitti_raw/lidar --html report.html
+depthzoo evaluate sgbm SEQUENCES --protocol kitti_raw/eigen --split eigen/test --json
+```
+
+What holds for all of them:
+
+* **Alignment.** A prediction says up to what it is determined. `metric` depth (m) and
+  `disparity` (px) may be measured as they are or after median scaling; depth up to `scale` only
+  after median scaling; `affine` predictions are refused: no alignment here removes a shift.
+* **Missing predictions.** A pixel whose truth counts but that has no prediction is left out of the
+  measures and counted: *coverage* is the share of the truth's pixels that have a prediction.
+  Numbers with a coverage below 1 are not called comparable with published ones.
+* **Empty images.** A measure without pixels is NaN (null in JSON) and the image is counted. It is
+  left out of the averages, or makes them NaN where the protocol's authors did so.
+* **Averages.** The protocol says for each measure whether it is a mean over images or pooled over
+  all pixels; results give both (`averages`).
+* **Comparable.** A difference to a published number is given only for the same model on the
+  protocol's own data: its dataset, its whole split, coverage 1. Else the result says what is
+  missing.
+"""
+
+
+def protocols_page() -> str:
+    """Return the page; it is made from the protocols themselves."""
+    return "\n".join([_INTRO, *_measures(), *(line for p in _all() for line in _protocol(p))])
+
+
+def _all() -> list[Protocol]:
+    return [get_protocol(name) for name in list_protocols()]
+
+
+def _measures() -> Iterator[str]:
+    yield "## Measures\n"
+    yield "| Name | Title | Unit | Better | Defined by |"
+    yield "|---|---|---|---|---|"
+    for one in METRICS.values():
+        better = "lower" if one.lower_is_better else "higher"
+        yield f"| `{one.name}` | {one.title} | {one.unit or '-'} | {better} | {one.source} |"
+    yield ""
+
+
+def _protocol(protocol: Protocol) -> Iterator[str]:
+    yield f"## `{protocol.id}`\n"
+    yield f"{protocol.title}.\n"
+    yield f"{protocol.text}\n"
+    averages = ", ".join(
+        f"`{n}` ({'mean of images' if protocol.average_of(n) == 'images' else 'all pixels'})"
+        for n in protocol.metrics
+    )
+    yield f"* Measures: {averages}"
+    alignments = ", ".join(f"{k}: {v}" for k, v in protocol.alignment.items())
+    yield f"* Alignment: {alignments}"
+    if protocol.reported:
+        names = ", ".join(f"`{theirs}` = `{ours}`" for theirs, ours in protocol.reported.items())
+        yield f"* The authors' names: {names}"
+    if protocol.split:
+        yield f"* Split: `{protocol.split}`"
+    yield f"* Source: {protocol.source}\n"
+    if protocol.published:
+        names = [n for n in protocol.metrics if any(n in row.values for row in protocol.published)]
+        yield f"| Published | {' | '.join(metric(n).title for n in names)} | Source |"
+        yield f"|---|{'---|' * len(names)}---|"
+        for row in protocol.published:
+            values = " | ".join(f"{row.values.get(n, float('nan')):g}" for n in names)
+            yield f"| `{row.model}` | {values} | {row.source} |"
+        yield ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(protocols_page())
