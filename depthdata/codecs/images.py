@@ -139,7 +139,7 @@ def decode_image(data: Buffer) -> npt.NDArray[Any]:
         except ValueError as error:
             raise _damaged("JPEG", data, error) from error
         return image[..., 0] if grey else image  # type: ignore[no-any-return]
-    image = _decode_png(data, info, None)
+    image = _decode_png(data, info)
     if image.shape[:2] != info[:2]:
         raise FormatError(f"PNG: expected {info.height}x{info.width}, decoded {image.shape}")
     return image
@@ -179,16 +179,11 @@ def decode_into(data: Buffer, out: npt.NDArray[np.uint8]) -> None:
         return
     if info.bit_depth > 8:
         raise FormatError(f"PNG: expected 8 bits for decode_into, found {info.bit_depth}")
-    image = _decode_png(data, info, out if info.channels >= 3 else None)
-    if image.ndim == 2:
-        out[...] = image[..., None]
-    elif not np.shares_memory(image, out):
-        out[...] = image
+    image = _decode_png(data, info)
+    out[...] = image if image.ndim == 3 else image[..., None]
 
 
-def _decode_png(
-    data: Buffer, info: ImageInfo, out: npt.NDArray[np.uint8] | None
-) -> npt.NDArray[Any]:
+def _decode_png(data: Buffer, info: ImageInfo) -> npt.NDArray[Any]:
     import cv2
 
     grey = info.channels <= 2
@@ -200,7 +195,7 @@ def _decode_png(
         flags |= cv2.IMREAD_COLOR if rgb is None else rgb
     source = np.frombuffer(data, np.uint8)
     try:
-        image = cv2.imdecode(source, flags) if out is None else cv2.imdecode(source, flags, out)
+        image = cv2.imdecode(source, flags)
     except cv2.error as error:
         raise _damaged("PNG", data, error) from error
     if image is None:  # OpenCV reports damage by returning nothing

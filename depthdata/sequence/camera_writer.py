@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xxhash
 
 from depthdata.codecs.images import image_size
-from depthdata.errors import DepthdataError, FormatError, UsageError
+from depthdata.errors import FormatError, UsageError
 from depthdata.sequence.points import Points
 from depthdata.sequence.schema import check_stream_name, is_picture, quantity_of, stream_size
 from depthdata.sequence.spool import PointSpool
@@ -171,10 +171,8 @@ class CameraWriter:
                 raise UsageError(
                     f"{self._where(name, index[k])}: expected {shape}, found {values.shape}"
                 )
-            try:
-                chunks.write(to_stored(values, kind, scale, missing))
-            except UsageError as error:
-                raise UsageError(f"{self._where(name, index[k])}: {error}") from error
+            where = self._where(name, index[k])
+            chunks.write(to_stored(values, kind, scale, missing, where))
         chunks.finish()
         self._facts(
             group,
@@ -219,10 +217,7 @@ class CameraWriter:
         spool = PointSpool(group, self._spool_base)
         self._spools.append(spool)
         for k, points in enumerate(_exactly(frames, len(index), name)):
-            try:
-                spool.add(points)
-            except DepthdataError as error:
-                raise type(error)(f"{self._where(name, index[k])}: {error}") from error
+            spool.add(points, self._where(name, index[k]))
         self._facts(
             group,
             name,
@@ -249,7 +244,9 @@ class CameraWriter:
         """Check the name and the frames of a new stream; return its group and its frames."""
         check_stream_name(name)
         if name in self._streams or any(
-            a.startswith(f"{b}/") for other in self._streams for a, b in [(name, other), (other, name)]
+            a.startswith(f"{b}/")
+            for other in self._streams
+            for a, b in [(name, other), (other, name)]
         ):
             raise UsageError(f"camera {self.name}: stream {name} is there already")
         group = f"cameras/{self.name}/{name}"

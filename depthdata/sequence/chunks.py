@@ -72,7 +72,7 @@ def decode_chunk(
         raise FormatError(f"chunk: expected {size} bytes, decoded {len(data)}")
     if shuffled:
         return unshuffle(data, dtype, shape)
-    return np.frombuffer(data, dtype).reshape(shape).copy()
+    return np.array(np.frombuffer(data, dtype).reshape(shape))
 
 
 def unshuffle(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -98,13 +98,15 @@ class Header:
                     f"found {magic.hex(' ')}"
                 )
             raise FormatError(f"{source.name}: damaged header: its checksum does not match")
-        _, version, minor, state, *numbers = _HEADER.unpack_from(data)
+        _, version, minor, state, length, offset, index_size, index_xxh3, rest_xxh3 = (
+            _HEADER.unpack_from(data)
+        )
         if version > VERSION:
             raise FormatError(
                 f"{source.name}: format version {version}, this program reads {FORMAT} up to "
                 f"{VERSION}; update depthdata"
             )
-        header = cls(*numbers, version=version, minor=minor)
+        header = cls(length, offset, index_size, index_xxh3, rest_xxh3, version, minor)
         if magic != MAGIC or state != _COMPLETE:
             raise FormatError(f"{source.name}: damaged header: state {state!r}")
         if size != header.file_size:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,17 @@ def _frame_parts(index: Index, group: str, kind: str) -> Iterator[list[tuple[int
             yield [(offset, size)]
         return
     starts = index.arrays[f"{group}/offsets"].tolist()
-    names = ("data",) if kind == "encoded" else (*COLUMNS[index.groups[group]["point_kind"]], "sensor")
-    blocks = [index.blocks[f"{group}/{name}"] for name in names if f"{group}/{name}" in index.blocks]
+    names = (
+        ("data",) if kind == "encoded" else (*COLUMNS[index.groups[group]["point_kind"]], "sensor")
+    )
+    blocks = [
+        index.blocks[f"{group}/{name}"] for name in names if f"{group}/{name}" in index.blocks
+    ]
     widths = [
         np.dtype(block.dtype).itemsize * int(np.prod(block.shape[1:], dtype=np.int64))
         for block in blocks
     ]
-    for start, stop in zip(starts, starts[1:], strict=False):
+    for start, stop in pairwise(starts):
         yield [
             (block.offset + start * width, (stop - start) * width)
             for block, width in zip(blocks, widths, strict=True)

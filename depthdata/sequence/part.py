@@ -57,7 +57,7 @@ class PartFile:
         _fsync(self.path)
         check(self.path)
         self._remove_spools()
-        os.replace(self.path, self.final)
+        self.path.replace(self.final)
         _fsync(self.final.parent)
 
     def discard(self) -> None:

@@ -128,9 +128,7 @@ class Points:
         return densify(x, y, self.value, height, width)
 
 
-def densify(
-    x: Array, y: Array, value: Array, height: int, width: int
-) -> npt.NDArray[np.float32]:
+def densify(x: Array, y: Array, value: Array, height: int, width: int) -> npt.NDArray[np.float32]:
     """Draw points into an image.
 
     Parameters

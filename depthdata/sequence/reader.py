@@ -265,12 +265,12 @@ class Camera:
     def intrinsics(self, t: int) -> npt.NDArray[np.float64]:
         """Return the (3, 3) matrix of frame `t`, for the stored size."""
         matrix = self._intrinsics
-        return (matrix if matrix.ndim == 2 else matrix[self._frame(t)]).copy()
+        return np.array(matrix if matrix.ndim == 2 else matrix[self._frame(t)])
 
     def pose(self, t: int) -> npt.NDArray[np.float64]:
         """Return `T_world_cam` (4, 4) of frame `t`, NaN where unknown."""
         frame = self._frame(t)
-        return np.full((4, 4), np.nan) if self.poses is None else self.poses[frame].copy()
+        return np.full((4, 4), np.nan) if self.poses is None else np.array(self.poses[frame])
 
     def _frame(self, t: int) -> int:
         if not -self._length <= t < self._length:
@@ -335,5 +335,3 @@ def _rebuild(path: str, header: Header, index: Index, check: bool) -> Sequence:
 
 def _texts(values: npt.NDArray[np.bytes_]) -> list[str]:
     return [value.decode() for value in values.tolist()]
-
-

@@ -38,8 +38,8 @@ class PointSpool:
         self._digests: list[int] = []
         self.kind: PointKind = "subpixel"
 
-    def add(self, points: Points) -> None:
-        """Append the points of the next frame."""
+    def add(self, points: Points, where: str = "points") -> None:
+        """Append the points of the next frame; `where` names it in errors."""
         columns = points.columns()
         dtypes = {name: column.dtype for name, column in columns.items()}
         if not self._counts:
@@ -49,14 +49,14 @@ class PointSpool:
                 self._files[name] = path.open("wb+")
         elif dtypes != self._dtypes:
             raise UsageError(
-                f"points: expected columns {_described(self._dtypes)} as in the first frame, "
+                f"{where}: expected columns {_described(self._dtypes)} as in the first frame, "
                 f"found {_described(dtypes)}"
             )
         digest = xxhash.xxh3_64()
         for name, column in columns.items():
-            data = np.ascontiguousarray(column).reshape(-1).view(np.uint8)
-            digest.update(memoryview(data))
-            self._files[name].write(memoryview(data))
+            data = column.tobytes()
+            digest.update(data)
+            self._files[name].write(data)
         self._counts.append(len(points))
         self._digests.append(digest.intdigest())
 

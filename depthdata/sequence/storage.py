@@ -127,7 +127,7 @@ class RemoteFile:
     def _filesystem(self) -> tuple[Any, str]:
         if self._fs is None or self._pid != os.getpid():
             try:
-                from fsspec.core import url_to_fs
+                from fsspec.core import url_to_fs  # type: ignore[import-untyped]
             except ImportError as error:
                 raise MissingDependencyError(
                     f"{self.name}: URLs need fsspec; pip install 'depthdata[remote]'"

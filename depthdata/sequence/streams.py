@@ -200,6 +200,11 @@ class PointsStream(Stream):
             if (block := index.blocks.get(f"{group}/{name}")) is not None
         ]
 
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Number of points of each stored frame, (n,)."""
+        return np.diff(self._starts)
+
     def points(self, t: int) -> Points:
         """Return the points of frame `t` in the source's order."""
         row = self._find(t)

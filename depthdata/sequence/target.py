@@ -21,6 +21,7 @@ from depthdata.sequence.index import (
     canonical_json,
 )
 from depthdata.sequence.schema import Profile
+from depthdata.sequence.timeless import clear_extension_times
 
 __all__ = ["Target", "rest_digest", "write_all"]
 
@@ -71,8 +72,8 @@ class Target:
         """Write a large array as one block with one checksum."""
         values = np.ascontiguousarray(values)
         block = self.block(path, values.dtype, values.shape)
-        data = memoryview(values.reshape(-1).view(np.uint8))
-        write_all(self.fd, data, block.offset)
+        data = values.tobytes()
+        write_all(self.fd, memoryview(data), block.offset)
         self.index.blocks[path] = Block(
             block.offset, block.dtype, block.shape, f"{xxhash.xxh3_64_intdigest(data):016x}"
         )
@@ -102,7 +103,9 @@ class Target:
                 whole.update(canonical_json([path, array.dtype.str, list(array.shape)]).encode())
                 whole.update(data)
         for path, block in sorted(index.blocks.items()):
-            whole.update(canonical_json([path, block.dtype, list(block.shape), block.xxh3]).encode())
+            whole.update(
+                canonical_json([path, block.dtype, list(block.shape), block.xxh3]).encode()
+            )
         for path, chunks in sorted(index.chunks.items()):
             whole.update(canonical_json([path, chunks.dtype, list(chunks.shape)]).encode())
         return f"xxh3-128:{whole.hexdigest()}"
@@ -114,6 +117,7 @@ class Target:
         place = hdf5.contiguous(self.file, "index", "u1", (len(data),)).id.get_offset()
         self.file.attrs["state"] = "complete"
         self.file.close()
+        clear_extension_times(self.fd, hdf5.PAGE)
         write_all(self.fd, memoryview(data), place)
         header = Header(
             file_size=os.fstat(self.fd).st_size,
@@ -164,7 +168,7 @@ class ChunkWriter:
         self._dataset[k] = frame
         info = self._dataset.id.get_chunk_info_by_coord(start)
         mask, stored = self._dataset.id.read_direct_chunk(start)
-        content = xxhash.xxh3_64_intdigest(memoryview(frame).cast("B") if frame.size else b"")
+        content = xxhash.xxh3_64_intdigest(frame.tobytes())
         self._places.append(
             (info.byte_offset, info.size, mask, xxhash.xxh3_64_intdigest(stored), content)
         )

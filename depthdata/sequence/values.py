@@ -39,13 +39,17 @@ def check_missing(missing: Missing, dtype: np.dtype[Any], scale: float | None) -
 
 
 def to_stored(
-    frame: npt.NDArray[Any], dtype: np.dtype[Any], scale: float | None, missing: Missing
+    frame: npt.NDArray[Any],
+    dtype: np.dtype[Any],
+    scale: float | None,
+    missing: Missing,
+    where: str = "dense frame",
 ) -> npt.NDArray[Any]:
     """Return a frame as it is stored.
 
     Whole numbers are stored as they are. Floating values of a stream with a scale are divided by
     it and must be whole then; NaN becomes `missing`. Nothing is rounded silently, except floats
-    to the float type that the stream asks for.
+    to the float type that the stream asks for. `where` names the frame in errors.
 
     Examples
     --------
@@ -56,46 +60,48 @@ def to_stored(
         return np.ascontiguousarray(frame)
     if dtype.kind == "f":
         if frame.dtype.kind not in "fiu":
-            raise UsageError(f"dense frame: expected numbers, found {frame.dtype}")
+            raise UsageError(f"{where}: expected numbers, found {frame.dtype}")
         stored = frame.astype(dtype)
         overflow = np.isinf(stored) & ~np.isinf(frame)
         if overflow.any():
-            raise UsageError(f"dense frame: {frame[overflow][0]} does not fit into {dtype}")
+            raise UsageError(f"{where}: {frame[overflow][0]} does not fit into {dtype}")
         return stored
     if frame.dtype.kind == "f":
-        return _quantise(frame, dtype, scale, missing)
+        return _quantise(frame, dtype, scale, missing, where)
     if frame.dtype.kind not in "iub":
-        raise UsageError(f"dense frame: expected numbers, found {frame.dtype}")
-    return _fitted(frame, dtype)
+        raise UsageError(f"{where}: expected numbers, found {frame.dtype}")
+    return _fitted(frame, dtype, where)
 
 
 def _quantise(
-    frame: npt.NDArray[Any], dtype: np.dtype[Any], scale: float | None, missing: Missing
+    frame: npt.NDArray[Any],
+    dtype: np.dtype[Any],
+    scale: float | None,
+    missing: Missing,
+    where: str,
 ) -> npt.NDArray[Any]:
     if scale is None:
-        raise UsageError(f"dense frame: {frame.dtype} values in a {dtype} stream need a scale")
+        raise UsageError(f"{where}: {frame.dtype} values in a {dtype} stream need a scale")
     absent = np.isnan(frame)
     if absent.any() and missing is None:
-        raise UsageError("dense frame: NaN in a stream that says nothing is missing")
+        raise UsageError(f"{where}: NaN in a stream that says nothing is missing")
     steps = np.where(absent, 0 if missing is None else missing, frame.astype(np.float64) / scale)
     whole = np.rint(steps)
     off = np.abs(steps - whole) > _STEP_TOLERANCE
     if off.any():
         raise UsageError(
-            f"dense frame: {frame[off][0]} is not a multiple of the scale {scale}; "
+            f"{where}: {frame[off][0]} is not a multiple of the scale {scale}; "
             "store float32 instead"
         )
     if missing is not None and (whole[~absent] == missing).any():
-        raise UsageError(f"dense frame: a measured value is {missing}, which marks missing ones")
-    return _fitted(whole, dtype)
+        raise UsageError(f"{where}: a measured value is {missing}, which marks missing ones")
+    return _fitted(whole, dtype, where)
 
 
-def _fitted(frame: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def _fitted(frame: npt.NDArray[Any], dtype: np.dtype[Any], where: str) -> npt.NDArray[Any]:
     limits = np.iinfo(dtype)
     if frame.size and (frame.min() < limits.min or frame.max() > limits.max):
-        raise UsageError(
-            f"dense frame: values {frame.min()} to {frame.max()} do not fit into {dtype}"
-        )
+        raise UsageError(f"{where}: values {frame.min()} to {frame.max()} do not fit into {dtype}")
     return frame.astype(dtype)
 
 

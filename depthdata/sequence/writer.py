@@ -271,7 +271,7 @@ class SequenceWriter:
             raise UsageError("objects: are there already")
         rows = len(category)
         frames = _matrix(frame, "objects: frame", [(rows,)], "<i8")
-        if rows and not (0 <= frames.min() and frames.max() < self._frames):
+        if rows and (frames.min() < 0 or frames.max() >= self._frames):
             raise UsageError(f"objects: frame must lie within 0 to {self._frames - 1}")
         boxes = _matrix(T_world_box, "objects: T_world_box", [(rows, 4, 4)])
         target.group("objects", {"unit": "m", "velocity_unit": "m/s"})
@@ -365,6 +365,8 @@ def _matrix(
 
 def _rigid(poses: npt.NDArray[np.float64], where: str) -> npt.NDArray[np.float64]:
     known = np.isfinite(poses).all(axis=(-1, -2))
-    if not (poses[known][:, 3] == (0, 0, 0, 1) if poses.ndim == 3 else poses[3] == (0, 0, 0, 1)).all():
+    if not (
+        poses[known][:, 3] == (0, 0, 0, 1) if poses.ndim == 3 else poses[3] == (0, 0, 0, 1)
+    ).all():
         raise UsageError(f"{where}: expected a last row 0 0 0 1")
     return poses
