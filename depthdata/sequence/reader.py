@@ -75,6 +75,8 @@ class Sequence:
         The source's own split.
     licence, citation, converter, source_fingerprint : str
         Where the data came from and on what terms.
+    profile : "default" or "portable"
+        How dense frames are compressed.
     digest : str
         Of the content; the same for the default and the portable profile.
     attrs : dict
@@ -101,6 +103,7 @@ class Sequence:
         self.citation: str = root["citation"]
         self.converter: str = root["converter"]
         self.source_fingerprint: str = root["source_fingerprint"]
+        self.profile: str = root["profile"]
         self.digest: str = root["digest"]
         self.attrs: dict[str, Any] = {k: v for k, v in root.items() if k not in _ROOT_FACTS}
         self.timestamps: npt.NDArray[np.int64] = index.arrays["timestamps"]
