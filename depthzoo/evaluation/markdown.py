@@ -71,8 +71,8 @@ def _protocol(protocol: Protocol) -> Iterator[str]:
     alignments = ", ".join(f"{k}: {v}" for k, v in protocol.alignment.items())
     yield f"* Alignment: {alignments}"
     if protocol.reported:
-        names = ", ".join(f"`{theirs}` = `{ours}`" for theirs, ours in protocol.reported.items())
-        yield f"* The authors' names: {names}"
+        reported = ", ".join(f"`{theirs}` = `{ours}`" for theirs, ours in protocol.reported.items())
+        yield f"* The authors' names: {reported}"
     if protocol.split:
         yield f"* Split: `{protocol.split}`"
     yield f"* Source: {protocol.source}\n"

@@ -35,7 +35,8 @@ class Range:
         """Return a mask of the shape of `values`."""
         with np.errstate(invalid="ignore"):
             below = values <= self.high if self.closed else values < self.high
-            return np.isfinite(values) & (values > self.low) & below
+            inside: NDArray[np.bool_] = np.isfinite(values) & (values > self.low) & below
+        return inside
 
 
 @dataclass(frozen=True)

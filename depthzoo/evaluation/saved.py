@@ -20,7 +20,7 @@ from depthdata.lidar import eigen_depth_map
 from depthzoo.evaluation.protocols import get_protocol
 from depthzoo.evaluation.scoring import Score, score
 
-__all__ = ["SavedResult", "eigen_truth", "evaluate_saved", "format_insta_dm"]
+__all__ = ["SavedResult", "camera_projection", "eigen_truth", "evaluate_saved", "format_insta_dm"]
 
 _PROTOCOL = "kitti_raw/eigen@1"
 _PRINTED = ("abs_rel", "sq_rel", "rms", "log_rms", "a1", "a2", "a3")
@@ -71,17 +71,26 @@ def eigen_truth(root: str | Path, image: str) -> NDArray[np.float32]:
     (h,w) float32
         Lidar x in metres at the size of the PNG; 0 where there is none.
     """
-    date, drive, camera, _, file = Path(image).parts
+    date, drive, _, _, file = Path(image).parts
+    scan = read_velodyne(Path(root, date, drive, "velodyne_points", "data", file[:10] + ".bin"))
+    height, width = image_size(Path(root, image).read_bytes())[:2]
+    projection = camera_projection(root, image)
+    return eigen_depth_map(scan, projection, (height, width), value="sensor_x").astype(np.float32)
+
+
+def camera_projection(root: str | Path, image: str) -> NDArray[np.float64]:
+    """Return the (3,4) matrix that takes a lidar point to (u z, v z, z) of an image's camera."""
+    date, _, camera, *_ = Path(image).parts
     cam_to_cam = read_calibration(Path(root, date, "calib_cam_to_cam.txt"))
     velo_to_cam = read_calibration(Path(root, date, "calib_velo_to_cam.txt"))
     rectify, velo = np.eye(4), np.eye(4)
     rectify[:3, :3] = cam_to_cam.numbers("R_rect_00", 3, 3)
     velo[:3, :3] = velo_to_cam.numbers("R", 3, 3)
     velo[:3, 3] = velo_to_cam.numbers("T", 3)
-    projection = cam_to_cam.numbers(f"P_rect_{camera[-2:]}", 3, 4) @ rectify @ velo
-    scan = read_velodyne(Path(root, date, drive, "velodyne_points", "data", file[:10] + ".bin"))
-    height, width = image_size(Path(root, image).read_bytes())[:2]
-    return eigen_depth_map(scan, projection, (height, width), value="sensor_x").astype(np.float32)
+    projection: NDArray[np.float64] = (
+        cam_to_cam.numbers(f"P_rect_{camera[-2:]}", 3, 4) @ rectify @ velo
+    )
+    return projection
 
 
 def evaluate_saved(

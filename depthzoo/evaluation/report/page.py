@@ -368,7 +368,8 @@ def _frames(report: Report) -> str:
         f"<h2>Frames</h2><details{' open' if len(rows) <= 40 else ''}><summary>"
         f"{len(report.frames)} frames (click a heading to sort)</summary>"
         '<div class="card scroll tall">'
-        f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        f'<table class="sortable dense"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody>"
         f"</table></div>{more}</details>"
     )
 
