@@ -16,7 +16,7 @@ from depthdata.geometry import scale_intrinsics
 from depthdata.loading.batch import Samples, collate, new_tensor, sample_of
 from depthdata.loading.catalogue import build_catalogue, find_files
 from depthdata.loading.fields import Field, allocate, fields_of, fill
-from depthdata.loading.handles import Handles
+from depthdata.loading.handles import Handles, Threads
 from depthdata.loading.window import Window
 from depthdata.sequence import open_sequence
 from depthdata.splits import Split
@@ -67,6 +67,8 @@ class SequenceDataset(Dataset[Sample]):
         instead of scattering them into maps.
     seed : int
         Of the transform.
+    threads : int
+        Decode a batch with so many threads of the process (of each DataLoader worker).
 
     Notes
     -----
@@ -107,6 +109,7 @@ class SequenceDataset(Dataset[Sample]):
         require: Sequence[str] = (),
         points: bool | int = False,
         seed: int = 0,
+        threads: int = 1,
     ) -> None:
         self.window = window or Window()
         self.cameras = _names(cameras, "cameras") if cameras is not None else None
@@ -114,6 +117,9 @@ class SequenceDataset(Dataset[Sample]):
         self.size = _checked_size(size)
         self.transform = transform
         self.seed = seed
+        if threads < 1:
+            raise UsageError(f"threads must be 1 or more, found {threads}")
+        self._threads = Threads(threads)
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         paths = find_files(root)
         opened = [open_sequence(path, check=verify) for path in paths]
@@ -210,6 +216,7 @@ class SequenceDataset(Dataset[Sample]):
         rigs = [c.rigs[r] for r in c.rig[indices].tolist()]
         frames = c.frames[indices].tolist()
         batch: Sample = {}
+        tasks: list[tuple[Any, ...]] = []
         for position, fields in enumerate(self._fields):
             cameras = [f.cameras[rig[position]] for f, rig in zip(files, rigs, strict=True)]
             prefix = f"{rigs[0][position]}_" if position else ""
@@ -220,9 +227,10 @@ class SequenceDataset(Dataset[Sample]):
                 for b, camera in enumerate(cameras):
                     stream = camera[field.stream] if field.stream in camera.streams else None
                     for k, t in enumerate(frames[b]):
-                        fill(field, arrays, (b, k), stream, t, hw)
+                        tasks.append((field, arrays, (b, k), stream, t, hw))
                 batch.update(tensors)
             batch.update(_geometry(prefix, files, cameras, frames, hw))
+        self._threads.each(fill, tasks)
         if len(self._fields) > 1:
             batch.update(_baseline(files, rigs))
         anchors = c.anchor[indices]

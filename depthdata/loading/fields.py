@@ -14,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from depthdata.errors import UsageError
+from depthdata.errors import AbsentFrameError, UsageError
 from depthdata.loading.maps import densify, nearest_resize, scale_points
 
 if TYPE_CHECKING:
-    from depthdata.sequence import Camera, Points, Stream
+    from depthdata.sequence import Camera
+    from depthdata.sequence.streams import DenseStream, EncodedStream, PointsStream, Stream
 
 __all__ = ["Field", "allocate", "fields_of", "fill"]
 
 Size = tuple[int, int]
-Arrays = Mapping[str, "np.ndarray[Any, Any]"]
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
 New = Callable[[tuple[int, ...], torch.dtype], torch.Tensor]
 
 _local = threading.local()
@@ -73,7 +76,7 @@ def fields_of(
     return tuple(fields)
 
 
-def _field(name: str, found: list[Stream], prefix: str, points: bool | int) -> Field:
+def _field(name: str, found: list[Any], prefix: str, points: bool | int) -> Field:
     key = prefix + name.replace("/", "_")
     kinds = {_kind(name, stream) for stream in found}
     if kinds == {"map", "points"} and not points:
@@ -87,7 +90,8 @@ def _field(name: str, found: list[Stream], prefix: str, points: bool | int) -> F
     if kind == "points":
         if not points:
             return Field(name, key, "map")
-        capacity = max(_most_points(s) for s in found) if points is True else int(points)
+        longest = max(int(stream.counts.max(initial=0)) for stream in found)
+        capacity = longest if points is True else int(points)
         return Field(name, f"{key}_points", "points", capacity=capacity)
     if kind == "image":
         return Field(name, key, kind, torch.uint8)
@@ -102,16 +106,12 @@ def _kind(name: str, stream: Stream) -> str:
         return "image"
     if stream.kind == "points":
         return "points"
-    if len(stream.shape) == 4:
+    if len(stream.shape) == 3:
         return "flow"
     quantity = name.split("/")[0]
     if quantity in ("instances", "semantics", "masks") or quantity.endswith("_valid"):
         return "labels"
     return "map"
-
-
-def _most_points(stream: Stream) -> int:
-    return int(max((len(stream.points(t).value) for t in stream.frames.tolist()), default=0))
 
 
 def allocate(field: Field, lead: tuple[int, ...], hw: Size, new: New) -> dict[str, torch.Tensor]:
@@ -140,117 +140,128 @@ def fill(
 ) -> None:
     """Write frame `t` of `stream` into place `at` (sample, position in the window)."""
     value = arrays[field.key][at]
-    valid = arrays.get(f"{field.key}_valid")
-    if stream is None or not stream.present[t]:
-        value[...] = 0
-        if valid is not None:
-            valid[at] = False
-        return
-    if field.kind == "image":
-        _fill_image(value, stream, t, hw)
-        return
-    assert valid is not None
-    if field.kind == "labels":
-        value[...] = nearest_resize(stream[t], hw)
-        valid[at] = True
-    elif field.kind == "points":
-        _fill_points(field, value, valid[at], stream, t, hw)
-    elif field.kind == "map" and stream.kind == "points":
-        _fill_scattered(field, value, stream, t, hw)
-        np.not_equal(value, 0, out=valid[at])
-    elif field.kind == "map":
-        native = stream.shape[-2:]
-        read = nearest_resize(stream[t], hw)
-        np.isfinite(read, out=valid[at])
-        np.multiply(read, hw[1] / native[1] if field.is_disparity else 1, out=value)
-        if not valid[at].all():
-            value[~valid[at]] = 0
-    else:
-        native = stream.shape[-2:]
-        read = nearest_resize(stream[t], hw)
-        np.isfinite(read).all(axis=0, out=valid[at])
-        np.multiply(read[0], hw[1] / native[1], out=value[0])
-        np.multiply(read[1], hw[0] / native[0], out=value[1])
-        if not valid[at].all():
-            value[:, ~valid[at]] = 0
+    all_valid = arrays.get(f"{field.key}_valid")
+    valid = None if all_valid is None else all_valid[at[0]][at[1], ...]
+    kind = "scattered" if field.kind == "map" and _is_points(stream) else field.kind
+    try:
+        if stream is not None:
+            _FILL[kind](field, value, valid, stream, t, hw)
+            return
+    except AbsentFrameError:
+        pass
+    value[...] = 0
+    if valid is not None:
+        valid[...] = False
 
 
-def _fill_image(out: np.ndarray[Any, Any], stream: Stream, t: int, hw: Size) -> None:
+def _is_points(stream: Stream | None) -> bool:
+    return stream is not None and stream.kind == "points"
+
+
+def _fill_labels(
+    field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
+) -> None:
+    value[...] = nearest_resize(stream[t], hw)
+    valid[...] = True
+
+
+def _fill_map(
+    field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
+) -> None:
+    read = nearest_resize(stream[t], hw)
+    np.isfinite(read, out=valid)
+    np.multiply(read, hw[1] / stream.shape[1] if field.is_disparity else 1, out=value)
+    if not valid.all():
+        value[~valid] = 0
+
+
+def _fill_flow(
+    field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
+) -> None:
+    read = nearest_resize(stream[t], hw)
+    np.isfinite(read).all(axis=0, out=valid)
+    np.multiply(read[0], hw[1] / stream.shape[2], out=value[0])
+    np.multiply(read[1], hw[0] / stream.shape[1], out=value[1])
+    if not valid.all():
+        value[:, ~valid] = 0
+
+
+def _fill_image(
+    field: Field, value: Array, valid: None, stream: EncodedStream, t: int, hw: Size
+) -> None:
     image = _decoded(stream, t)
     if image.shape[:2] == hw:
-        if image.ndim == 2:
-            out[...] = image
-        else:
-            cv2.split(image, list(out))
+        cv2.split(image, list(value))
         return
-    planes = torch.from_numpy(image)
-    planes = planes[None] if image.ndim == 2 else planes.permute(2, 0, 1)
     resized = torch.nn.functional.interpolate(
-        planes[None], size=hw, mode="bicubic", antialias=True, align_corners=False
+        torch.from_numpy(image).permute(2, 0, 1)[None],
+        size=hw,
+        mode="bicubic",
+        antialias=True,
+        align_corners=False,
     )
-    torch.from_numpy(out).copy_(resized[0].expand(3, *hw))
+    torch.from_numpy(value).copy_(resized[0])
 
 
-def _decoded(stream: Stream, t: int) -> np.ndarray[Any, Any]:
+def _decoded(stream: EncodedStream, t: int) -> Array:
     """Decode into memory that the thread uses again."""
-    shape = tuple(stream.shape[1:])
+    height, width = stream.shape[:2]
     buffer = getattr(_local, "image", None)
-    if buffer is None or buffer.shape != shape:
-        buffer = _local.image = np.empty(shape, dtype=np.uint8)
+    if buffer is None or buffer.shape != (height, width, 3):
+        buffer = _local.image = np.empty((height, width, 3), dtype=np.uint8)
     stream.read_into(t, buffer)
-    return buffer
-
-
-def _positions(points: Points, native: Size, hw: Size) -> tuple[Any, Any]:
-    """Column and row of each point in an image of size `hw`."""
-    if points.kind == "pixel":
-        return scale_points(points.col, points.row, native, hw)
-    return scale_points(points.x, points.y, native, hw)
+    return np.asarray(buffer)
 
 
 def _fill_scattered(
-    field: Field, out: np.ndarray[Any, Any], stream: Stream, t: int, hw: Size
+    field: Field, value: Array, valid: Array, stream: PointsStream, t: int, hw: Size
 ) -> None:
-    native = stream.shape[-2:]
+    native = (stream.shape[0], stream.shape[1])
     points = stream.points(t)
-    x, y = _positions(points, native, hw)
-    value = points.value
-    out[...] = 0
+    measured = points.value
     if points.kind == "pixel" and native == hw:
-        flat = y * np.intp(hw[1])
-        flat += x
-        keep = value > 0
+        flat = points.row * np.intp(hw[1])
+        flat += points.col
+        keep = measured > 0
     else:
+        x, y = scale_points(*points.positions(), from_hw=native, to_hw=hw)
         column, row = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-        keep = (value > 0) & (column >= 0) & (column < hw[1]) & (row >= 0) & (row < hw[0])
+        keep = (measured > 0) & (column >= 0) & (column < hw[1]) & (row >= 0) & (row < hw[0])
         flat = row * hw[1] + column
     if not keep.all():
-        flat, value = flat[keep], value[keep]
+        flat, measured = flat[keep], measured[keep]
     if field.is_disparity:
-        value = value * np.float32(hw[1] / native[1])
-    densify(out.reshape(-1), flat, value, largest=field.is_disparity)
+        measured = measured * np.float32(hw[1] / native[1])
+    value[...] = 0
+    densify(value.reshape(-1), flat, measured, largest=field.is_disparity)
+    np.not_equal(value, 0, out=valid)
 
 
 def _fill_points(
-    field: Field,
-    out: np.ndarray[Any, Any],
-    valid: np.ndarray[Any, Any],
-    stream: Stream,
-    t: int,
-    hw: Size,
+    field: Field, value: Array, valid: Array, stream: PointsStream, t: int, hw: Size
 ) -> None:
-    native = stream.shape[-2:]
     points = stream.points(t)
-    n = len(points.value)
+    n = len(points)
     if n > field.capacity:
         raise UsageError(
             f"stream {stream.name} frame {t}: {n} points, room for {field.capacity}; "
             f"give points={n} or more"
         )
-    x, y = _positions(points, native, hw)
-    out[:n, 0], out[:n, 1], out[:n, 2] = x, y, points.value
+    x, y = points.positions()
+    value[:n, 0], value[:n, 1] = scale_points(x, y, (stream.shape[0], stream.shape[1]), hw)
+    value[:n, 2] = points.value
     if field.is_disparity:
-        out[:n, 2] *= hw[1] / native[1]
-    out[n:] = 0
+        value[:n, 2] *= hw[1] / stream.shape[1]
+    value[n:] = 0
     valid[:n] = True
     valid[n:] = False
+
+
+_FILL: dict[str, Callable[..., None]] = {
+    "image": _fill_image,
+    "labels": _fill_labels,
+    "map": _fill_map,
+    "scattered": _fill_scattered,
+    "flow": _fill_flow,
+    "points": _fill_points,
+}

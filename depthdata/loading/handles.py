@@ -1,10 +1,12 @@
-"""Open sequence files, a bounded number per process, opened when first read."""
+"""What a process holds: open sequence files and decoding threads, both made when first used."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from depthdata.sequence import open_sequence
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence as SequenceFile
 
-__all__ = ["Handles"]
+__all__ = ["Handles", "Threads"]
 
 
 class Handles:
@@ -58,3 +60,31 @@ class Handles:
             else:
                 self._open.move_to_end(i)
         return found
+
+
+class Threads:
+    """Call a function for many arguments, in `count` threads of this process.
+
+    Decoders, reads and checksums let other threads run, so threads share the work of a batch
+    without a copy of it between processes.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._process = 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"count": self.count, "_process": 0, "_pool": None}
+
+    def each(self, function: Callable[..., None], arguments: Iterable[tuple[Any, ...]]) -> None:
+        """Call ``function(*a)`` for every `a`; the first error is raised."""
+        if self.count == 1:
+            for a in arguments:
+                function(*a)
+            return
+        if self._pool is None or self._process != os.getpid():
+            self._pool, self._process = ThreadPoolExecutor(self.count), os.getpid()
+        waiting = [self._pool.submit(function, *a) for a in arguments]
+        for future in waiting:
+            future.result()

@@ -194,6 +194,7 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
     )
     depth = SequenceDataset(folder / "png.h5", streams=("depth",))
     many = SequenceDataset([folder / "jpeg.h5"] * 12, window=TRIPLET)
+    threaded = SequenceDataset([folder / "jpeg.h5"] * 12, window=TRIPLET, threads=2)
     three = triplets(jpegs)
     three_png = triplets(pngs)
     flat = [
@@ -204,7 +205,7 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
     def each(data: SequenceDataset) -> Callable[[], float]:
         return lambda: cpu(lambda: [data[i] for i in range(len(data))])
 
-    two = TwoProcesses(three * 12, SMALL, rounds + 1)
+    two = TwoProcesses(three * 12, SMALL, 2 * (rounds + 1))
     return [
         Row(
             "triplet, uint8, one process / decode",
@@ -230,6 +231,13 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
             lambda: cpu(lambda: run(dataset)),
             lambda: cpu(lambda: decode_all(three, SMALL)),
             0.90,
+            True,
+        ),
+        Row(
+            "batches, 2 threads, share of 2-process decode",
+            lambda: wall(lambda: run(threaded)),
+            lambda: wall(two),
+            0.85,
             True,
         ),
         Row(
