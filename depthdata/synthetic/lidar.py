@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.synthetic.raycast import cast
+from depthdata.synthetic.raycast import Hits, cast, tile_order
 from depthdata.synthetic.solids import Solid
 
 __all__ = ["RANGE", "beams", "scan"]
@@ -53,9 +53,12 @@ def scan(
     rows, steps : int
         Beams and directions per turn.
     """
-    directions = beams(rows, steps)
+    directions, order = beams(rows, steps), tile_order(rows, steps)
     world = T_world_velo[:3, :3] @ directions
-    hits = cast(solids, T_world_velo[:3, 3], world, limit=RANGE)
+    tiled = cast(solids, T_world_velo[:3, 3], world[:, order], limit=RANGE)
+    back = np.empty_like(order)
+    back[order] = np.arange(order.size)
+    hits = Hits(tiled.solid[back], tiled.face[back], tiled.s[back])
     seen = np.flatnonzero(hits.solid >= 0)
     out = np.empty((seen.size, 4), np.float32)
     out[:, :3] = (directions[:, seen] * hits.s[seen]).T

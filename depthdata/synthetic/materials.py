@@ -119,7 +119,7 @@ def pulse(x: Float32, low: float, high: float, width: Float32) -> Float32:
 def periodic_pulse(x: Float32, period: float, low: float, high: float, width: Float32) -> Float32:
     """Like `pulse`, repeated every `period`; 0 <= low < high <= period.
 
-    >>> periodic_pulse(np.float32([1.5, 7.5]), 6, 1, 2, np.float32([0.1, 0.1]))
+    >>> periodic_pulse(np.float32([1.5, 7.5]), 6, 1, 2, np.float32([0.1, 0.1])).round(3)
     array([1., 1.], dtype=float32)
     """
 

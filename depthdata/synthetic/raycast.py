@@ -69,13 +69,31 @@ def outlines(solids: Sequence[Solid], view: View) -> Outline:
     return Outline(rectangle, least)
 
 
-def _slabs(solid: Solid, origin: Float, directions: Float) -> tuple[Float, Float]:
-    """Parameter of every entry plane (P, n; -inf for exit planes) and of the exit (n,)."""
-    slope = solid.normals @ directions
+def _enter(
+    solid: Solid, origin: Float, directions: Float, before: Float | float
+) -> tuple[npt.NDArray[np.intp], Float, npt.NDArray[np.intp]]:
+    """Rays (3, n) that enter a solid from outside before an `s` (n,): which, where, by which face.
+
+    Only faces that look at the origin can be entered, only the others can be left.
+    """
+    none = np.empty(0, np.intp)
+    room = solid.offsets - solid.normals @ origin
+    front = np.flatnonzero(room < 0)
+    if not front.size:
+        return none, np.empty(0), none
+    slope = solid.normals[front] @ directions
     with np.errstate(divide="ignore", invalid="ignore"):
-        s = (solid.offsets - solid.normals @ origin)[:, None] / slope
-    entering = slope < 0
-    return np.where(entering, s, -np.inf), np.where(entering, np.inf, s).min(0)
+        planes = np.where(slope < 0, room[front, None] / slope, np.inf)
+        enter = planes.max(0)
+        rays = np.flatnonzero(enter < before)
+        if not rays.size:
+            return none, np.empty(0), none
+        enter, planes = enter[rays], planes[:, rays]
+        back = np.flatnonzero(room >= 0)
+        slope = solid.normals[back] @ directions[:, rays]
+        leave = np.where(slope > 0, room[back, None] / slope, np.inf).min(0, initial=np.inf)
+    kept = np.flatnonzero(enter < leave)
+    return rays[kept], enter[kept], front[planes[:, kept].argmax(0)]
 
 
 def _candidates(outline: Outline, uv: Float, farthest: float) -> npt.NDArray[np.intp]:
@@ -90,11 +108,6 @@ def _candidates(outline: Outline, uv: Float, farthest: float) -> npt.NDArray[np.
 def _inside(rectangle: Float, uv: Float) -> npt.NDArray[np.intp]:
     u0, v0, u1, v1 = rectangle
     return np.flatnonzero((uv[0] >= u0) & (uv[0] <= u1) & (uv[1] >= v0) & (uv[1] <= v1))
-
-
-def _all_outlines(count: int) -> Outline:
-    whole = np.tile([-np.inf, -np.inf, np.inf, np.inf], (count, 1))
-    return Outline(whole, np.zeros(count))
 
 
 def cast(
@@ -125,31 +138,30 @@ def cast(
     """
     n = directions.shape[1]
     hits = Hits(np.full(n, -1, np.int16), np.zeros(n, np.int16), np.full(n, float(limit)))
-    shapes = _all_outlines(len(solids)) if view is None else outlines(solids, view)
-    spheres = None if view is not None else _spheres(solids, origin)
+    shapes = outlines(solids, view) if view is not None else None
+    balls = _Balls.around(solids, origin) if view is None else None
     for start in range(0, n, _TILE):
         part = slice(start, min(start + _TILE, n))
         d = directions[:, part]
         best, solid_of, face_of = hits.s[part], hits.solid[part], hits.face[part]
-        if uv is not None:
-            order: npt.NDArray[np.intp] = _candidates(shapes, uv[:, part], np.inf)
+        if shapes is not None and uv is not None:
+            order, least = _candidates(shapes, uv[:, part], np.inf), shapes.least
         else:
-            order = np.arange(len(solids))
+            assert balls is not None
+            order, least = balls.candidates(d)
         for i in order:
-            if shapes.least[i] > best.max():
+            if least[i] > best.max():
                 break
-            if uv is not None:
+            if shapes is not None and uv is not None:
                 rays = _inside(shapes.rectangle[i], uv[:, part])
             else:
-                rays = _near_sphere(spheres, i, d)
+                assert balls is not None
+                rays = balls.near(i, d)
             if not rays.size:
                 continue
-            planes, leave = _slabs(solids[i], origin, d[:, rays])
-            face = planes.argmax(0)
-            enter = planes[face, np.arange(face.size)]
-            won = (enter < leave) & (enter > 0) & (enter < best[rays])
+            won, enter, face = _enter(solids[i], origin, d[:, rays], best[rays])
             rays = rays[won]
-            best[rays], solid_of[rays], face_of[rays] = enter[won], i, face[won]
+            best[rays], solid_of[rays], face_of[rays] = enter, i, face
     hits.s[hits.solid < 0] = np.inf
     return hits
 
@@ -175,31 +187,53 @@ def hidden(
             rays = rays[~blocked[rays]]
             if not rays.size:
                 continue
-            planes, leave = _slabs(solids[i], origin, d[:, rays])
-            enter = planes.max(0)
-            blocked[rays] = (enter < leave) & (enter > 0) & (enter < 1 - 1e-6)
+            met, _, _ = _enter(solids[i], origin, d[:, rays], 1 - 1e-6)
+            blocked[rays[met]] = True
     return out
 
 
-def _spheres(solids: Sequence[Solid], origin: Float) -> tuple[Float, Float]:
-    """Centres relative to `origin` (S, 3) and squared radii (S,) that enclose the solids."""
-    centres, radii = np.zeros((len(solids), 3)), np.full(len(solids), np.inf)
-    for i, solid in enumerate(solids):
-        if len(solid.corners):
-            middle = (solid.corners.min(0) + solid.corners.max(0)) / 2
-            centres[i] = middle - origin
-            radii[i] = ((solid.corners - middle) ** 2).sum(1).max()
-    return centres, radii
+@dataclass(frozen=True)
+class _Balls:
+    """Balls that enclose solids: centres relative to the rays' origin (S, 3), radii (S,)."""
 
+    centre: Float
+    radius: Float
 
-def _near_sphere(
-    spheres: tuple[Float, Float] | None, i: int, directions: Float
-) -> npt.NDArray[np.intp]:
-    if spheres is None or not np.isfinite(spheres[1][i]):
-        return np.arange(directions.shape[1])
-    centre, radius = spheres[0][i], spheres[1][i]
-    along = centre @ directions
-    square = (directions**2).sum(0)
-    distance = centre @ centre
-    ahead = (along > 0) | (distance < radius)
-    return np.flatnonzero(ahead & (distance * square - along**2 <= radius * square))
+    @classmethod
+    def around(cls, solids: Sequence[Solid], origin: Float) -> _Balls:
+        centre, radius = np.zeros((len(solids), 3)), np.full(len(solids), np.inf)
+        for i, solid in enumerate(solids):
+            if len(solid.corners):
+                middle = (solid.corners.min(0) + solid.corners.max(0)) / 2
+                centre[i] = middle - origin
+                radius[i] = np.sqrt(((solid.corners - middle) ** 2).sum(1).max())
+        return cls(centre, radius)
+
+    def candidates(self, directions: Float) -> tuple[npt.NDArray[np.intp], Float]:
+        """Solids that meet the cone around a tile (3, n), nearest first; least `s` of all (S,)."""
+        length = np.linalg.norm(directions, axis=0)
+        unit = directions / length
+        axis = unit.mean(1)
+        axis /= max(np.linalg.norm(axis), 1e-12)
+        opening = np.arccos(np.clip((axis @ unit).min(), -1, 1))
+        distance = np.linalg.norm(self.centre, axis=1)
+        far = np.maximum(distance, 1e-12)
+        with np.errstate(invalid="ignore"):
+            reach = np.where(self.radius < far, np.arcsin(np.minimum(self.radius / far, 1)), np.pi)
+        angle = np.arccos(np.clip(self.centre @ axis / far, -1, 1))
+        least = np.maximum(distance - self.radius, 0) / length.max()
+        found = np.flatnonzero(angle <= opening + reach + 1e-9)
+        return np.asarray(found[np.argsort(least[found], kind="stable")]), least
+
+    def near(self, i: int, directions: Float) -> npt.NDArray[np.intp]:
+        """Rays of a tile that pass through ball `i`."""
+        centre, square = self.centre[i], self.radius[i] ** 2
+        if not np.isfinite(square):
+            return np.arange(directions.shape[1])
+        along = centre @ directions
+        distance = centre @ centre
+        ahead = (along > 0) | (distance < square)
+        length = (directions**2).sum(0)
+        return np.flatnonzero(
+            ahead & (distance * length - along**2 <= square * length * (1 + 1e-9))
+        )
