@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from depthdata.synthetic.actors import SEMANTIC_CLASSES
 from depthdata.synthetic.export import write_sequence
+from depthdata.synthetic.frame import Frame
 from depthdata.synthetic.layouts import LAYOUTS, write_raw
-from depthdata.synthetic.scene import Frame, SyntheticScene
+from depthdata.synthetic.scene import SyntheticScene
 from depthdata.synthetic.truth import Boxes, TrackSet
 
 __all__ = [

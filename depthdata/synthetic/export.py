@@ -16,7 +16,8 @@ from depthdata.codecs.images import encode_png
 from depthdata.errors import UsageError
 from depthdata.lidar import lidar_to_points
 from depthdata.synthetic.actors import SEMANTIC_CLASSES
-from depthdata.synthetic.scene import Frame, SyntheticScene
+from depthdata.synthetic.frame import Frame
+from depthdata.synthetic.scene import SyntheticScene
 
 if TYPE_CHECKING:
     from depthdata.sequence import Points

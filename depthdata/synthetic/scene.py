@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from depthdata.errors import UsageError
 from depthdata.geometry import project, se3_inverse, transform
 from depthdata.synthetic.actors import Body
+from depthdata.synthetic.frame import Frame
 from depthdata.synthetic.lidar import scan
 from depthdata.synthetic.motion import Path
 from depthdata.synthetic.raycast import Hits, View, cast, hidden, tile_order
@@ -21,7 +21,7 @@ from depthdata.synthetic.solids import Solid
 from depthdata.synthetic.street import build_street
 from depthdata.synthetic.truth import Boxes, TrackSet, boxes, track_points
 
-__all__ = ["Frame", "SyntheticScene"]
+__all__ = ["SyntheticScene"]
 
 Float = npt.NDArray[np.float64]
 _EPOCH = 1317042145000000000  # 2011-09-26 13:02:25 UTC
@@ -31,46 +31,6 @@ _PARTNER = {
     "gray_left": "gray_right",
     "gray_right": "gray_left",
 }
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One image of one camera and its truth; H, W are the image size.
-
-    Attributes
-    ----------
-    rgb : uint8, (H, W, 3)
-    depth : float32, (H, W)
-        z in metres at the pixel centre; NaN where there is no surface (the sky).
-    disparity : float32, (H, W)
-        fx * baseline / z, pixels; NaN in the sky.
-    flow_forward, flow_backward : float32, (2, H, W)
-        Where the surface point of the pixel is in the next and in the previous frame, minus the
-        pixel. NaN in the sky, where the point is not before the camera, and where no such frame is.
-    occluded_right : uint8, (H, W)
-        1 where the other camera of the pair does not see the surface point (for a right camera
-        that is the left one): another surface hides it, it leaves the image, or it is the sky.
-    occluded_forward, occluded_backward : uint8, (H, W)
-        The same for the next and the previous frame of this camera; 1 where there is none.
-    instances : uint16, (H, W)
-        Object number; 0 is the street and the sky.
-    semantics : uint8, (H, W)
-        `SEMANTIC_CLASSES`.
-    moving : uint8, (H, W)
-        1 on objects that move in the world.
-    """
-
-    rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    disparity: npt.NDArray[np.float32]
-    flow_forward: npt.NDArray[np.float32]
-    flow_backward: npt.NDArray[np.float32]
-    occluded_right: npt.NDArray[np.uint8]
-    occluded_forward: npt.NDArray[np.uint8]
-    occluded_backward: npt.NDArray[np.uint8]
-    instances: npt.NDArray[np.uint16]
-    semantics: npt.NDArray[np.uint8]
-    moving: npt.NDArray[np.uint8]
 
 
 class SyntheticScene:
