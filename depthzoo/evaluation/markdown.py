@@ -37,6 +37,26 @@ What holds for all of them:
 * **Comparable.** A difference to a published number is given only for the same model on the
   protocol's own data: its dataset, its whole split, coverage 1. Else the result says what is
   missing.
+
+## Results
+
+`Report.to_json()`, or `--json`, gives plain JSON (no NaN: null), the same for any number of
+processes and on every run except for `timing`:
+
+| Key | Content |
+|---|---|
+| `protocol` | id, text and every rule as data |
+| `model` | name, invariance, `weights_sha256`, precision |
+| `data` | each sequence with its dataset, content digest and converter |
+| `split` | name and SHA-256 of the list of frames, or null |
+| `alignment` | method, and median and relative spread of the factors |
+| `aggregate`, `averages` | by the protocol's rule; by both rules |
+| `reported` | the aggregate under the names of the protocol's authors |
+| `counts` | frames, empty frames, pixels, missing pixels, coverage, frames left out and why |
+| `comparable`, `published` | whether and why not; numbers with `delta` where comparable |
+| `per_sequence`, `per_frame` | the same measures; a row for each frame under `columns` |
+| `curves` | histogram of the headline error; its mean by distance or disparity |
+| `versions`, `timing` | software; seconds |
 """
 
 

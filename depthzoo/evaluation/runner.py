@@ -105,7 +105,7 @@ def evaluate(
         protocol=rules,
         frames=frames,
         curves=curves,
-        model=_describe_model(running, invariance, weights),
+        model=_describe_model(source, running, invariance),
         data=_describe_data(plan),
         alignment=choose_alignment(invariance, rules.alignment),
         split=plan.split,
@@ -294,14 +294,17 @@ def _limits(report: Report, limit: int | None) -> list[str]:
     return found
 
 
-def _describe_model(model: Any, invariance: str, weights: str | Path | None) -> dict[str, Any]:
-    card = model.card
+def _describe_model(source: _Source, model: Any, invariance: str) -> dict[str, Any]:
+    named = isinstance(source.model, str)
+    weights = source.weights if named else None
     return {
-        "name": card.name,
-        "title": getattr(card, "title", card.name),
+        "name": model.card.name,
+        "title": model.card.title,
         "invariance": invariance,
-        "weights_sha256": getattr(model, "weights_sha256", None),
+        "weights_sha256": model.weights_sha256,
         "weights_file": Path(weights).name if weights is not None else None,
+        "device": source.device if named else str(getattr(model, "device", "")) or None,
+        "precision": source.precision if named else getattr(model, "precision", None),
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +104,8 @@ def test_exit_codes(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_mistyped_protocol_is_refused_before_any_work(tmp_path: Path) -> None:
-    started = time.perf_counter()
     result = run("evaluate", "raft_stereo/sceneflow", tmp_path, "--protocol", "stereo/ape")
     assert result.exit_code == 2 and "stereo/epe@1" in result.stderr
-    assert time.perf_counter() - started < 2
 
 
 @pytest.mark.golden
