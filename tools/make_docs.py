@@ -24,7 +24,7 @@ def datasets_page() -> str:
     lines = [
         "# Datasets\n",
         "What `depthdata convert` reads. The data stay under their owners' terms; nothing of",
-        "them is part of this project. `depthdata info NAME` prints the same, `--json` everything.\n",
+        "them is part of this project. `depthdata info NAME` prints the same facts.\n",
         "| name | dataset | licence | access | archives |",
         "|---|---|---|---|---|",
         *(
