@@ -76,7 +76,7 @@ def stale_parts(folder: Path) -> Iterator[Path]:
     """Yield the parts of processes of this machine that are gone, and their temporary files."""
     for path in sorted(folder.iterdir()):
         match = _PART.fullmatch(path.name)
-        if match and match["host"] == _host() and not _alive(int(match["pid"])):
+        if match and match["host"] == _host() and not _alive(int(match["pid"]), path):
             yield path
 
 
@@ -84,14 +84,19 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname()) or "localhost"
 
 
-def _alive(pid: int) -> bool:
+def _alive(pid: int, part: Path) -> bool:
+    """Whether the process that wrote a part is there; its number may have come round again."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
+        pass
+    try:
+        started = Path(f"/proc/{pid}").stat().st_ctime
+        return part.stat().st_mtime >= started - 1
+    except OSError:  # no /proc: believe the number
         return True
-    return True
 
 
 def _fsync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,8 @@ class PointSpool:
     def close(self) -> None:
         """Close the temporary files; the part's commit or discard removes them."""
         for file in self._files.values():
-            file.close()
+            with contextlib.suppress(OSError):  # a full disk; `copy_into` has flushed what counts
+                file.close()
 
 
 def _copy(source: BinaryIO, fd: int, offset: int) -> None:

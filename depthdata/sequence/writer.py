@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -319,10 +320,11 @@ class SequenceWriter:
         target.array("stereo_pairs", table)
 
     def _discard(self) -> None:
-        for camera in self._cameras.values():
-            camera.close()
-        if self._target is not None:
-            self._target.close()
+        # On a full disk closing fails too; what was written must go all the same.
+        for owner in (*self._cameras.values(), self._target):
+            if owner is not None:
+                with contextlib.suppress(OSError, RuntimeError):
+                    owner.close()
         if self._part is not None:
             self._part.discard()
         self._target = self._part = None
