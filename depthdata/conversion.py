@@ -12,7 +12,6 @@ import errno
 import logging
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from depthdata.errors import (
     UsageError,
 )
 from depthdata.receipts import append_receipt, rebuild_index
-from depthdata.sequence import SequenceWriter, open_sequence
+from depthdata.sequence import SequenceWriter, open_sequence, stale_parts
 from depthdata.sources import SequenceSpec
 from depthdata.workers import WorkerLostError, run_tasks
 
@@ -192,31 +191,12 @@ def remove_stale_parts(root: str | os.PathLike[str]) -> list[Path]:
 
     Parts of processes that live, and of other hosts, stay.
     """
-    host = re.escape(socket.gethostname())
-    pattern = re.compile(rf"\.h5\.part-{host}-(\d+)(?:\..*)?$")
     removed = []
-    for path in sorted(Path(root).iterdir()):
-        match = pattern.search(path.name)
-        if match is None:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            if _ended(int(match[1]), path.stat().st_mtime):
-                path.unlink()
-                removed.append(path)
+    for path in stale_parts(Path(root)):
+        with contextlib.suppress(FileNotFoundError):  # another conversion was faster
+            path.unlink()
+            removed.append(path)
     return removed
-
-
-def _ended(pid: int, written: float) -> bool:
-    """Whether the process that wrote a part at a time is gone (its number may be in use again)."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}").stat().st_ctime > written + 1
-    return False
 
 
 def _chosen(
@@ -311,11 +291,14 @@ def _convert_one(task: _Task) -> SequenceResult:
     except DepthdataError as error:
         incomplete = task.skip_incomplete and getattr(error, "incomplete", False)
         result = _without_file(task, "skipped" if incomplete else "failed", str(error))
-    except OSError as error:
-        result = _without_file(task, "failed", f"{task.spec.name}: {_plain(error, task.out)}")
     except Exception as error:
-        _log.exception("%s", task.spec.name)
-        result = _without_file(task, "failed", f"{task.spec.name}: {type(error).__name__}: {error}")
+        known = isinstance(error, OSError)
+        message = (
+            _no_space(error, task.out) or f"{'' if known else type(error).__name__ + ': '}{error}"
+        )
+        if not known:
+            _log.debug("%s", task.spec.name, exc_info=True)
+        result = _without_file(task, "failed", f"{task.spec.name}: {message}")
     seconds = round(time.perf_counter() - start, 3)
     return SequenceResult(**{**vars(result), "seconds": seconds})
 
@@ -397,10 +380,15 @@ def _without_file(task: _Task, status: Status, message: str) -> SequenceResult:
     return SequenceResult(task.spec.name, status, message=" ".join(message.split()))
 
 
-def _plain(error: OSError, out: str) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left in {out} ({error.strerror}); free some and convert again"
-    return str(error)
+def _no_space(error: BaseException | None, out: str) -> str:
+    """Say it plainly when the disk is full; HDF5 tells it in the text of other errors only."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        told = re.search(r"errno = (\d+)", str(error))
+        if (number or (int(told[1]) if told else 0)) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return f"no space left in {out}; free some and convert again"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _note(name: str, out: Path, task: _Task, result: SequenceResult) -> None:

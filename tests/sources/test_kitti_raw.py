@@ -413,7 +413,7 @@ def test_real_drives(realdata: Path, tmp_path: Path):
         camera = sequence.cameras["left"]
         assert camera.streams == ("rgb",)  # no velodyne
         assert np.isfinite(camera.pose(0)).all() and np.isnan(camera.poses[1:]).all()
-        assert str(sequence.timestamps.view("M8[ms]")[0]).startswith("2011-09-26T13:02:25")
+        assert str(sequence.timestamps.view("M8[ns]")[0]).startswith("2011-09-26T13:02:25")
     with open_sequence(by_drive["0002"]) as sequence:
         assert set(sequence.cameras) == set(NUMBER)
         facts = {
@@ -430,7 +430,7 @@ def test_real_drives(realdata: Path, tmp_path: Path):
         speed = np.diff(sequence.cameras["left"].poses[:, :3, 3], axis=0)
         seconds = np.diff(sequence.timestamps) / 1e9
         forward = np.linalg.norm(speed, axis=1) / seconds
-        np.testing.assert_allclose(forward, 8.62, atol=0.5)  # vf of the first packet
+        assert forward.mean() == pytest.approx(8.62, abs=0.2)  # vf of the first packet
 
 
 def _inside(stream, t: int) -> np.ndarray:
