@@ -11,7 +11,7 @@ from depthdata.checks.report import Finding, at_most, skipped
 from depthdata.checks.samples import Sampler, spread
 from depthdata.geometry import se3_inverse
 
-__all__ = ["check_depth_disparity", "check_flow"]
+__all__ = ["check_depth_disparity", "check_flow", "check_lidar_depth"]
 
 Floats = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
@@ -20,6 +20,7 @@ AGREE_PX, AGREE_SHARE = 0.5, 0.9  # share of the pixels that agree within a pixe
 PHOTOMETRIC = 0.8
 MOTION_PX = 0.5
 DISPARITY_PX = 1.0
+LIDAR_SHARE = 0.02
 _SHOWN = 20000
 
 
@@ -69,6 +70,32 @@ def check_depth_disparity(sampler: Sampler, camera: str, frames: int | None) -> 
             "one of them is wrong"
         )
     return [at_most(name, value, DISPARITY_PX, "px", message=message, camera=camera, frame=frame)]
+
+
+def check_lidar_depth(sampler: Sampler, camera: str, frames: int | None) -> list[Finding]:
+    """Check that a dense depth and a lidar stream beside it say the same."""
+    cam = sampler.sequence.cameras[camera]
+    name = "lidar vs depth"
+    if not {"depth", "lidar_depth"} <= set(cam.streams) or cam["depth"].kind != "dense":
+        return []
+    both = np.flatnonzero(cam["depth"].present & cam["lidar_depth"].present)
+    results = []
+    for i in spread(len(both), frames):
+        t = int(both[i])
+        dense, sparse = cam["depth"][t], cam["lidar_depth"][t]
+        off = np.abs(sparse / dense - 1)
+        if np.isfinite(off).any():
+            results.append((float(np.nanmedian(off)), t))
+    if not results:
+        return [skipped(name, "no frame has both", camera)]
+    value, frame = max(results)
+    message = f"lidar lies on the surfaces of the dense depth, {len(results)} frames"
+    if value > LIDAR_SHARE:
+        message = (
+            f"lidar of frame {frame} is off the dense depth by {value:.1%}: another time, another "
+            "calibration, or another unit"
+        )
+    return [at_most(name, value, LIDAR_SHARE, "", message=message, camera=camera, frame=frame)]
 
 
 def _both_ways(sampler: Sampler, camera: str, frames: int | None) -> tuple[Finding, list[Overlay]]:
@@ -165,7 +192,7 @@ def _against_motion(sampler: Sampler, camera: str, frames: int | None) -> Findin
     poses = cam.poses
     if poses is None or "depth" not in cam.streams or "flow_forward" not in cam.streams:
         return skipped(name, "needs forward flow, depth and poses", camera)
-    known = np.isfinite(poses).all((-1, -2))
+    known = np.asarray(np.isfinite(poses).all((-1, -2)))
     usable = np.flatnonzero(
         cam["flow_forward"].present[:-1] & cam["depth"].present[:-1] & known[:-1] & known[1:]
     )

@@ -54,7 +54,7 @@ def forward_backward(
     height, width = forward.shape[1:]
     grid = pixel_grid(height, width)
     there = grid + np.moveaxis(forward, 0, -1)
-    known = np.isfinite(there).all(-1)
+    known = np.asarray(np.isfinite(there).all(-1))
     there = np.where(known[..., None], there, -9.0).astype(np.float32)
     kernel = np.ones((3, 3), np.uint8)
     missing = ~np.isfinite(backward).all(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from depthdata.checks import structure
-from depthdata.checks.dense import check_depth_disparity, check_flow
+from depthdata.checks.dense import check_depth_disparity, check_flow, check_lidar_depth
 from depthdata.checks.picture import Overlay, write_picture
 from depthdata.checks.report import CheckReport, Finding, skipped
 from depthdata.checks.reprojection import check_reprojection
@@ -102,6 +102,7 @@ def _inspect(
         overlays += drawn
     for name in sequence.cameras:
         findings += check_depth_disparity(sampler, name, frames)
+        findings += check_lidar_depth(sampler, name, frames)
         for measure in (check_reprojection, check_flow):
             found, drawn = measure(sampler, name, frames)
             findings += found
@@ -141,7 +142,9 @@ def _draw(sequence: Sequence, overlays: list[Overlay], picture: str | Path | Non
     def badness(overlay: Overlay) -> tuple[bool, float]:
         return overlay.finding.ok is False, overlay.finding.severity
 
-    worst = sorted(overlays, key=badness, reverse=True)[:_SHOWN]
+    ranked = sorted(overlays, key=badness, reverse=True)
+    kinds = [overlay.finding.name for overlay in ranked]
+    worst = [o for i, o in enumerate(ranked) if kinds.index(o.finding.name) == i][:_SHOWN]
     images = [sequence.cameras[o.camera]["rgb"][o.frame] for o in worst]
     headings = [_heading(sequence, o) for o in worst]
     target = Path(picture)
@@ -153,6 +156,6 @@ def _draw(sequence: Sequence, overlays: list[Overlay], picture: str | Path | Non
 def _heading(sequence: Sequence, overlay: Overlay) -> str:
     mark = {True: "ok", False: "FAILED", None: "skipped"}[overlay.finding.ok]
     return (
-        f"{sequence.name}   {overlay.camera}   frame {overlay.frame} "
-        f"({sequence.frame_ids[overlay.frame]})   {overlay.title}: {mark}"
+        f"{sequence.name} | {overlay.camera} | frame {overlay.frame} "
+        f"({sequence.frame_ids[overlay.frame]}) | {overlay.title}: {mark}"
     )

@@ -8,7 +8,7 @@ inverted, a frame displaced by one ...): the one that fits names the fault.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -91,6 +91,12 @@ class Motion:
         """Return T_second_first from the poses."""
         return np.asarray(se3_inverse(self.poses[second]) @ self.poses[first])
 
+    def with_pose(self, frame: int, other: int) -> Motion:
+        """Return the same with the pose of `frame` replaced by that of `other`."""
+        poses = self.poses.copy()
+        poses[frame] = poses[other]
+        return replace(self, poses=poses)
+
     def known(self, *frames: int) -> bool:
         """Tell whether all these frames exist and have poses."""
         return all(
@@ -108,12 +114,26 @@ def residual_limit(width: int, amount: float) -> float:
     return max(LIMIT_MIN_PX, LIMIT_PX * width / LIMIT_WIDTH) + LIMIT_MOTION * amount
 
 
+def px(value: float) -> str:
+    """Write a distance in pixels.
+
+    >>> px(6.86), px(0.004)
+    ('6.9', '<0.1')
+    """
+    return "<0.1" if value < 0.1 else f"{value:.2g}" if value < 100 else f"{value:.0f}"
+
+
 def _inverted(poses: Floats, first: int, second: int) -> Floats:
     return np.asarray(poses[second] @ se3_inverse(poses[first]))
 
 
 def _reversed(poses: Floats, first: int, second: int) -> Floats:
     return np.asarray(se3_inverse(poses[first]) @ poses[second])
+
+
+def _backwards(poses: Floats, first: int, second: int) -> Floats:
+    last = len(poses) - 1
+    return np.asarray(se3_inverse(poses[last - second]) @ poses[last - first])
 
 
 def _still(poses: Floats, first: int, second: int) -> Floats:
@@ -148,9 +168,8 @@ def _displaced(shift: int) -> Pose:
 
 HYPOTHESES: Mapping[str, Pose] = {
     "poses look inverted (T_cam_world stored as T_world_cam)": _inverted,
-    "images and poses run in opposite directions (order of frames, or relative poses, reversed)": (
-        _reversed
-    ),
+    "the order of the images or of the poses is reversed": _backwards,
+    "relative poses look inverted (T_t_t+1 chained as T_t+1_t)": _reversed,
     "poses look like those of a camera with y up and z backward (OpenGL axes)": _axes(_OPENGL_AXES),
     "poses look like those of a body with x forward and z up, not of the camera": _axes(_BODY_AXES),
     "images are one frame early: image t fits the pose of t+1 (shifted by 1 frame)": _displaced(1),
@@ -189,7 +208,7 @@ def diagnose_poses(motion: Motion, tracks: list[Track]) -> str | None:
             best = (then, name)
     if best is None or best[0] > EXPLAINS * now:
         return None
-    return f"{best[1]}: reprojection error falls from {now:.2g} to {best[0]:.2g} px"
+    return f"{best[1]}: reprojection error falls from {px(now)} to {px(best[0])} px"
 
 
 def diagnose_frame(
@@ -214,38 +233,80 @@ def diagnose_frame(
         The suspect.
     message : str
     named : bool
-        Whether a displacement by one frame explains it.
+        Whether a displacement by one frame, or an exchange, explains it.
     """
+    exchanged = _exchanged(motion, bad)
+    if exchanged is not None:
+        return bad.first, exchanged, True
     suspect = _suspect(motion, bad, passes)
-    around = [
-        track
-        for a, b in ((suspect - 1, suspect), (suspect, suspect + 1))
-        if motion.known(a, b) and (track := motion.track(a, b)) is not None
-    ]
+    around = _around(motion, suspect, suspect)
     before = max(motion.residual(track) for track in [*around, bad])
-    fits: list[tuple[float, int]] = []
-    for shift in (1, -1):
-        if motion.known(suspect + shift):
-            poses = motion.poses.copy()
-            poses[suspect] = poses[suspect + shift]
-            moved = Motion(poses, motion.intrinsics, motion.times, motion.track, motion.width)
-            fits.append((max(moved.residual(track) for track in around), shift))
-    after, shift = min(fits, default=(np.inf, 0))
-    if after > EXPLAINS * before or after > residual_limit(motion.width, before):
-        what = "pose" if _pose_jumps(motion, suspect) else "image, depth or pose"
+    fits = [
+        (_worst(motion.with_pose(suspect, suspect + shift), around), suspect + shift)
+        for shift in (1, -1)
+        if motion.known(suspect + shift)
+    ]
+    after, other = min(fits, default=(np.inf, suspect))
+    jumps = _pose_jumps(motion, suspect)
+    if not _explains(motion, before, after):
+        repeated = _repeated_pose(motion, suspect) if jumps else None
+        if repeated is not None:
+            return suspect, f"pose of frame {suspect} repeats the pose of frame {repeated}", True
+        what = "pose" if jumps else "image, depth or pose"
         return suspect, f"{what} of frame {suspect} does not fit its neighbours", False
-    other = suspect + shift
-    evidence = f"shifted by 1 frame it fits ({after:.2g} instead of {before:.2g} px)"
+    evidence = f"shifted by 1 frame it fits ({px(after)} instead of {px(before)} px)"
     if same_image(suspect, other):
-        what = f"image of frame {suspect} repeats the image of frame {other}; {evidence}"
-    elif _pose_jumps(motion, suspect):
-        what = f"pose of frame {suspect} is that of frame {other}: {evidence}"
+        what = f"image of frame {suspect} repeats the image of frame {other}"
+    elif jumps:
+        what = f"pose of frame {suspect} is not of the time of its image but of frame {other}"
     else:
-        what = (
-            f"image of frame {suspect} is not of the time of its pose but of frame {other}: "
-            f"{evidence}"
-        )
-    return suspect, what, True
+        what = f"image of frame {suspect} is not of the time of its pose but of frame {other}"
+    return suspect, f"{what}: {evidence}", True
+
+
+def _around(motion: Motion, first: int, last: int) -> list[Track]:
+    """Return the tracks between consecutive frames from before `first` to after `last`."""
+    return [
+        track
+        for t in range(first - 1, last + 1)
+        if motion.known(t, t + 1) and (track := motion.track(t, t + 1)) is not None
+    ]
+
+
+def _worst(motion: Motion, tracks: list[Track]) -> float:
+    return max((motion.residual(track) for track in tracks), default=float("inf"))
+
+
+def _explains(motion: Motion, before: float, after: float) -> bool:
+    return after <= EXPLAINS * before and after <= residual_limit(motion.width, before)
+
+
+def _exchanged(motion: Motion, bad: Track) -> str | None:
+    """Say so when the two frames of a track fit with their poses exchanged."""
+    first, second = bad.first, bad.second
+    around = _around(motion, first, second)
+    if len(around) < 3:
+        return None
+    changed = motion.with_pose(first, second).poses
+    changed[second] = motion.poses[first]
+    before, after = _worst(motion, around), _worst(replace(motion, poses=changed), around)
+    if not _explains(motion, before, after):
+        return None
+    what = "poses" if _pose_jumps(motion, first) or _pose_jumps(motion, second) else "images"
+    return (
+        f"{what} of frames {first} and {second} are exchanged: the other way round they fit "
+        f"({px(after)} instead of {px(before)} px)"
+    )
+
+
+def _repeated_pose(motion: Motion, frame: int) -> int | None:
+    """Return the neighbour whose pose a frame repeats, or None."""
+    for other in (frame + 1, frame - 1):
+        if motion.known(other) and np.allclose(
+            motion.poses[frame], motion.poses[other], rtol=1e-9, atol=1e-6
+        ):
+            return other
+    return None
 
 
 def _suspect(motion: Motion, bad: Track, passes: Callable[[Track], bool]) -> int:
@@ -277,6 +338,6 @@ def _pose_jumps(motion: Motion, frame: int) -> bool:
     if not motion.known(frame, frame + inward, frame + 2 * inward):
         return False
     position = motion.poses[:, :3, 3]
-    outer = np.linalg.norm(position[frame + inward] - position[frame])
-    inner = np.linalg.norm(position[frame + 2 * inward] - position[frame + inward])
+    outer = float(np.linalg.norm(position[frame + inward] - position[frame]))
+    inner = float(np.linalg.norm(position[frame + 2 * inward] - position[frame + inward]))
     return bool(abs(outer - inner) > JUMP_SHARE * max(inner, 1e-9))

@@ -23,7 +23,7 @@ from depthdata.checks.tracking import follow
 __all__ = ["check_reprojection", "judge_motion"]
 
 NAME = "reprojection"
-CLEARLY_PX, CLEARLY = 0.5, 6.0  # below the limit, but far above what the other pairs leave
+CLEARLY_PX, CLEARLY = 0.5, 3.0  # below the limit, but far above what the other pairs leave
 
 
 def check_reprojection(
@@ -145,7 +145,7 @@ def _cannot(sampler: Sampler, camera: str, poses: npt.NDArray[np.float64] | None
         return "the sequence has one frame"
     if poses is None:
         return "no poses"
-    if sampler.image_stream(camera) is None:
+    if not sampler.has_images(camera):
         return "no images"
     if sampler.depth_source(camera) is None:
         return "no depth, no disparity and no stereo pair"
@@ -177,8 +177,8 @@ class _Tracker:
 
     def _follow(self, first: int, second: int) -> Track | None:
         points = self.sampler.depth_points(self.camera, first)
-        images = (self.sampler.image(self.camera, t) for t in (first, second))
-        found, good = follow(*images, points[:, :2])
+        before, after = (self.sampler.image(self.camera, t) for t in (first, second))
+        found, good = follow(before, after, points[:, :2])
         if int(good.sum()) < MIN_POINTS:
             return None
         return Track(first, second, points[good], found[good])

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
 
 _KEPT_IMAGES = 24
-_IMAGE_STREAMS = ("rgb", "gray", "grey", "image")
+_CELLS = (6, 16)  # rows and columns of the grid over which textured points are spread
 
 
 def spread(count: int, most: int | None) -> list[int]:
@@ -53,31 +53,25 @@ class Sampler:
         self._images: OrderedDict[tuple[str, int], Image] = OrderedDict()
         self._matches: OrderedDict[tuple[Any, ...], npt.NDArray[np.float32]] = OrderedDict()
 
-    def image_stream(self, camera: str) -> str | None:
-        """Return the name of the camera's full-size images, or None."""
-        streams = self.sequence.cameras[camera].streams
-        return next((name for name in _IMAGE_STREAMS if name in streams), None)
+    def has_images(self, camera: str) -> bool:
+        """Tell whether the camera has images at all."""
+        return "rgb" in self.sequence.cameras[camera].streams
 
     def has_image(self, camera: str, frame: int) -> bool:
         """Tell whether there is an image of that frame."""
-        name = self.image_stream(camera)
-        if name is None or not 0 <= frame < len(self.sequence):
+        if not self.has_images(camera) or not 0 <= frame < len(self.sequence):
             return False
-        return bool(self.sequence.cameras[camera][name].present[frame])
+        return bool(self.sequence.cameras[camera]["rgb"].present[frame])
 
     def blob(self, camera: str, frame: int) -> bytes:
         """Return the encoded image."""
-        name = self.image_stream(camera)
-        assert name is not None
-        return bytes(self.sequence.cameras[camera][name].blob(frame))
+        return bytes(self.sequence.cameras[camera]["rgb"].blob(frame))
 
     def image(self, camera: str, frame: int) -> Image:
         """Return the grey image, uint8 (H, W)."""
         key = (camera, frame)
         if key not in self._images:
-            name = self.image_stream(camera)
-            assert name is not None
-            image = self.sequence.cameras[camera][name][frame]
+            image = self.sequence.cameras[camera]["rgb"][frame]
             if image.dtype == np.uint16:
                 image = (image >> 8).astype(np.uint8)
             self._images[key] = np.ascontiguousarray(grey(image))
@@ -121,12 +115,16 @@ class Sampler:
             return self.has_image(camera, frame) and self.has_image(pair.right, frame)
         return bool(self.sequence.cameras[camera][source].present[frame])
 
-    def depth_points(self, camera: str, frame: int, *, textured: bool = True) -> Floats:
-        """Return (n, 3) column, row, depth z of static points, drawn by the seed.
+    def depth_points(
+        self, camera: str, frame: int, *, textured: bool = True, most: int | None = None
+    ) -> Floats:
+        """Return (n, 3) column, row, depth z of at most `most` static points, drawn by the seed.
 
-        Points on a moving object are left out when the sequence has a mask of them; of the rest
-        those with texture are preferred, for only these can be followed.
+        Points on a moving object are left out when the sequence has a mask of them. With
+        `textured` the points of strongest texture are taken, equally from all parts of the image,
+        for only these can be followed.
         """
+        most = self.points if most is None else most
         cam = self.sequence.cameras[camera]
         found = self._all_points(camera, frame)
         u, v, z = found[:, 0], found[:, 1], found[:, 2]
@@ -137,11 +135,14 @@ class Sampler:
             found = found[~moving[_rows(found), _columns(found)]]
         rng = np.random.default_rng([self.seed, frame])
         if not (textured and self.has_image(camera, frame)):
-            return found[np.sort(rng.permutation(len(found))[: self.points])]
-        found = found[rng.permutation(len(found))[: 4 * self.points]]
+            return found[np.sort(rng.permutation(len(found))[:most])]
+        found = found[rng.permutation(len(found))[: 8 * most]]
         strength = cv2.cornerMinEigenVal(self.image(camera, frame), 5)
-        order = np.argsort(-strength[_rows(found), _columns(found)], kind="stable")
-        return found[order[: max(min(self.points, len(found) // 2), 1)]]
+        found = found[np.argsort(-strength[_rows(found), _columns(found)], kind="stable")]
+        cells = (_rows(found) * _CELLS[0] // cam.height) * _CELLS[1]
+        cells += _columns(found) * _CELLS[1] // cam.width
+        order = np.argsort(_rank_in_group(cells), kind="stable")
+        return found[order[: max(min(most, len(found) // 2), 1)]]
 
     def moving(self, camera: str, frame: int) -> npt.NDArray[np.bool_] | None:
         """Return the mask of moving objects, a little grown, or None where there is none."""
@@ -175,6 +176,20 @@ class Sampler:
 def _listed(depth: Floats) -> Floats:
     rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
     return np.stack([columns, rows, depth[rows, columns]], 1).astype(np.float64)
+
+
+def _rank_in_group(groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Count, for each element, how many of its group come before it.
+
+    >>> _rank_in_group(np.array([7, 5, 7, 7, 5])).tolist()
+    [0, 0, 1, 2, 1]
+    """
+    order = np.argsort(groups, kind="stable")
+    sorted_groups = groups[order]
+    first = np.searchsorted(sorted_groups, sorted_groups)
+    rank = np.empty(len(groups), np.intp)
+    rank[order] = np.arange(len(groups)) - first
+    return rank
 
 
 def _rows(points: Floats) -> npt.NDArray[np.intp]:

@@ -14,16 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DEPTH_DISPLACED",
     "HYPOTHESES",
+    "TELLING_SHARE",
     "Agreement",
     "Hypothesis",
     "agreement",
     "best_hypothesis",
     "expected_disparity",
+    "other_time_share",
+    "try_all",
 ]
 
 Floats = npt.NDArray[np.float64]
 
+TELLING_PX, TELLING_POINTS, TELLING_SHARE = 1.0, 100, 0.65  # KITTI: truth up to 0.39
 BETTER_BY, BETTER_TIMES = 0.1, 1.2  # KITTI: truth 0.8, one frame off 0.25 to 0.74, swapped 0.0
 
 
@@ -97,12 +102,19 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         for s in (1, -1)
         for hypothesis in (
             Hypothesis("both images of frame {t} are of the time of frame {u}", depth=s),
-            Hypothesis("depth of frame {t} is of the time of frame {u}", left=s, right=s),
+            Hypothesis(
+                "depth and images of frame {t} are not of one time: depth fits the images of frame {u}",
+                left=s,
+                right=s,
+            ),
             Hypothesis("right image of frame {t} is of the time of frame {u}", left=s, depth=s),
             Hypothesis("left image of frame {t} is of the time of frame {u}", right=s, depth=s),
         )
     ),
 )
+
+
+DEPTH_DISPLACED = tuple(h for h in HYPOTHESES if h.left and h.right)
 
 
 def expected_disparity(points: Floats, K_left: Floats, K_right: Floats, baseline: float) -> Floats:
@@ -148,14 +160,42 @@ def best_hypothesis(
     return best, score
 
 
+def other_time_share(
+    expected: Floats, own: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
+) -> float | None:
+    """Share of the telling points whose depth agrees better with the images of another time.
+
+    Telling are the points at which the disparities of the two times differ by more than a pixel
+    and one of them is what depth predicts: outlines, for on streets most disparities hardly change.
+
+    Parameters
+    ----------
+    expected : float64, (n,)
+        Disparity that depth predicts, pixels.
+    own, other : float32, (n,)
+        Disparity found at the points in the images of the depth's own and of the other time.
+
+    Returns
+    -------
+    float or None
+        0 to 1; None with fewer than 100 telling points.
+    """
+    with np.errstate(invalid="ignore"):
+        error, error_other = np.abs(expected - own), np.abs(expected - other)
+        telling = np.abs(own - other) > TELLING_PX
+        telling &= np.minimum(error, error_other) < TELLING_PX / 2
+    if int(telling.sum()) < TELLING_POINTS:
+        return None
+    return float((error_other < error)[telling].mean())
+
+
 def try_all(
-    frame: int,
     score: Callable[[Hypothesis], float | None],
     *,
     only_depth: bool = False,
     with_depth: bool = True,
 ) -> dict[Hypothesis, float]:
-    """Score every hypothesis that can be tried at a frame (`score` gives None when not)."""
+    """Score every hypothesis that can be tried (`score` gives None when it cannot)."""
     tried = {}
     for hypothesis in HYPOTHESES:
         if (only_depth and not hypothesis.needs_depth) or (

@@ -11,11 +11,14 @@ from depthdata.checks.picture import Overlay
 from depthdata.checks.report import Finding, at_least, at_most, skipped
 from depthdata.checks.samples import Sampler, spread
 from depthdata.checks.stereo import (
+    DEPTH_DISPLACED,
+    TELLING_SHARE,
     Agreement,
     Hypothesis,
     agreement,
     best_hypothesis,
     expected_disparity,
+    other_time_share,
     try_all,
 )
 from depthdata.checks.tracking import follow, photometric_ratio
@@ -30,7 +33,7 @@ MEDIAN_PX, SHARE_3PX = 1.5, 0.7  # KITTI 0.33 to 0.76 and 0.81 to 0.98
 FRAME_SHARE_3PX = 0.5
 PHOTOMETRIC = 0.8
 SUSPICIOUS = 0.85  # of the median score of all frames
-MIN_POINTS = 50
+MIN_POINTS, ALL_POINTS = 50, 20000
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ class _Meter:
         """Points with depth of a frame, or None."""
         if self.source is None or not self.sampler.has_depth(self.left, frame):
             return None
-        points = self.sampler.depth_points(self.left, frame, textured=textured)
+        most = None if textured else ALL_POINTS
+        points = self.sampler.depth_points(self.left, frame, textured=textured, most=most)
         return points if len(points) >= MIN_POINTS else None
 
     def expected(self, points: Floats, frame: int) -> Floats:
@@ -181,6 +185,19 @@ class _Meter:
             return None
         return agreement(disparity, points, self.expected(points, frame)).score
 
+    def other_time(self, m: _Frame, shift: int) -> float | None:
+        """Share of the telling points whose depth fits the images of another frame."""
+        other = m.frame + shift
+        there = self.sampler.has_image(self.left, other)
+        if not (len(m.points) and there and self.sampler.has_image(self.right, other)):
+            return None
+        rows, columns = (np.rint(m.points[:, i]).astype(int) for i in (1, 0))
+        own, moved = (
+            self.sampler.matched((self.left, t), (self.right, t), self.most)[rows, columns]
+            for t in (m.frame, other)
+        )
+        return other_time_share(self.expected(m.points, m.frame), own, moved)
+
     def _rows(self, frame: int, disparity: npt.NDArray[np.float32]) -> float:
         rows, columns = np.nonzero(np.isfinite(disparity))
         if len(rows) < 4 * MIN_POINTS:
@@ -209,36 +226,63 @@ class _Meter:
 class _Fault:
     hypothesis: Hypothesis
     frame: int
-    count: int
     message: str
+
+
+@dataclass(frozen=True)
+class _Vote:
+    """One frame for which a hypothesis fits better than what the file says."""
+
+    hypothesis: Hypothesis
+    frame: int
+    before: float
+    after: float
+    telling: bool  # of the telling points only
 
 
 def _find_fault(meter: _Meter, measured: list[_Frame]) -> _Fault | None:
     usual = float(np.median([m.score for m in measured]))
-    votes: dict[Hypothesis, list[tuple[float, float, int]]] = {}
+    votes: dict[Hypothesis, list[_Vote]] = {}
     for m in measured:
-        suspicious = m.score < SUSPICIOUS * usual or m.score < 0.6 or not m.rows <= ROWS_PX
-        tried = try_all(
-            m.frame,
-            lambda hypothesis, frame=m.frame: meter.score(frame, hypothesis),  # type: ignore[misc]
-            only_depth=not suspicious,
-            with_depth=meter.source is not None,
-        )
-        best = best_hypothesis(m.score, tried)
-        if best is not None:
-            votes.setdefault(best[0], []).append((best[1], m.score, m.frame))
+        vote = _vote(meter, m, usual)
+        if vote is not None:
+            votes.setdefault(vote.hypothesis, []).append(vote)
     if not votes:
         return None
-    hypothesis = max(votes, key=lambda h: (len(votes[h]), max(a - b for a, b, _ in votes[h])))
-    after, before, frame = max(votes[hypothesis], key=lambda vote: vote[0] - vote[1])
-    count = len(votes[hypothesis])
-    text = hypothesis.message.format(t=frame, u=frame + hypothesis.shift)
-    if count > 1 and count > 0.4 * len(measured):
-        text = f"{text} (and so in {count} of {len(measured)} frames)"
-    what = "points that agree" if meter.source else "pixels matched"
-    kind = "swapped" if hypothesis.swapped else f"shifted by {abs(hypothesis.shift)} frame"
-    text = f"{text}: {what} rise from {before:.0%} to {after:.0%} when {kind}"
-    return _Fault(hypothesis, frame, count, text)
+    chosen = max(votes.values(), key=lambda v: (len(v), max(x.after - x.before for x in v)))
+    best = max(chosen, key=lambda vote: vote.after - vote.before)
+    shift = best.hypothesis.shift
+    text = best.hypothesis.message.format(t=best.frame, u=best.frame + shift)
+    if len(chosen) > 1 and len(chosen) > 0.4 * len(measured):
+        text = f"{text} (the same in {len(chosen)} of {len(measured)} frames)"
+    if best.telling:
+        evidence = (
+            f"{best.after:.0%} of the points that tell the two frames apart agree with frame "
+            f"{best.frame + shift}"
+        )
+    else:
+        what = "points that agree" if meter.source else "pixels matched"
+        kind = "swapped" if best.hypothesis.swapped else f"shifted by {abs(shift)} frame"
+        evidence = f"{what} rise from {best.before:.0%} to {best.after:.0%} when {kind}"
+    return _Fault(best.hypothesis, best.frame, f"{text}: {evidence}")
+
+
+def _vote(meter: _Meter, m: _Frame, usual: float) -> _Vote | None:
+    """Return what fits a frame better than what the file says, or None."""
+    suspicious = m.score < SUSPICIOUS * usual or m.score < 0.6 or not m.rows <= ROWS_PX
+    scores = try_all(
+        lambda hypothesis: meter.score(m.frame, hypothesis),
+        only_depth=not suspicious,
+        with_depth=meter.source is not None,
+    )
+    best = best_hypothesis(m.score, scores)
+    if best is not None:
+        return _Vote(best[0], m.frame, m.score, best[1], telling=False)
+    for hypothesis in DEPTH_DISPLACED:
+        share = meter.other_time(m, hypothesis.shift)
+        if share is not None and share > TELLING_SHARE:
+            return _Vote(hypothesis, m.frame, 1 - share, share, telling=True)
+    return None
 
 
 def _match_finding(pair: str, measured: list[_Frame], fault: _Fault | None) -> Finding:

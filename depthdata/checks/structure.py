@@ -96,9 +96,10 @@ def pose_steps(camera: str, poses: Floats | None, times: Times) -> Finding:
     known = np.flatnonzero(_known(poses))
     if poses is None or known.size < 4:
         return skipped(name, f"{known.size} poses; at least 4 are needed", camera)
-    off = step_deviation(poses[known], times[known])
+    off, size = _deviation(poses[known], times[known])
     value = float(off.max())
-    frame = int(known[1 + int(off.argmax())])
+    worst = np.where(off > JUMP_SHARE, size, 0.0) if value > JUMP_SHARE else off
+    frame = int(known[1 + int(worst.argmax())])
     message = (
         f"pose of frame {frame} jumps: {value:.2g} of a step away from the path of its neighbours"
         if value > JUMP_SHARE
@@ -120,8 +121,13 @@ def step_deviation(poses: Floats, times: Times) -> Floats:
     -------
     float64, (n - 2,)
         Distance divided by the mean step of the two sides, the larger of translation and rotation;
-        0 for what is jitter (below 5 cm and 1 degree, or usual in this sequence).
+        at most 0.25 for what is jitter (below 5 cm and 1 degree, or usual in this sequence).
     """
+    return _deviation(poses, times)[0]
+
+
+def _deviation(poses: Floats, times: Times) -> tuple[Floats, Floats]:
+    """Return `step_deviation`, and the deviation itself in units of what counts as jitter."""
     position, rotation = poses[:, :3, 3], poses[:, :3, :3]
     whole = (times[2:] - times[:-2]).astype(np.float64)
     part = (times[1:-1] - times[:-2]) / np.where(whole > 0, whole, 1)
@@ -133,9 +139,10 @@ def step_deviation(poses: Floats, times: Times) -> Floats:
     across = _angle(rotation[:-2], rotation[2:])
     after = _angle(rotation[1:-1], rotation[2:])
     turn = np.maximum(np.maximum(before - part * across, after - (1 - part) * across), 0.0)
-    return np.maximum(
+    steps = np.maximum(
         _steps(shift, shift_step, JUMP_METRES), _steps(turn, across / 2, JUMP_DEGREES)
     )
+    return steps, np.maximum(shift / JUMP_METRES, turn / JUMP_DEGREES)
 
 
 def monotone_times(times: Times) -> Finding:

@@ -170,9 +170,7 @@ def _table(colours: Map) -> Any:
     return np.ascontiguousarray(table[::-1] if colours == "turbo_reversed" else table)
 
 
-def _hsv(
-    hue: npt.NDArray[np.float64], saturation: npt.NDArray[np.float64], value: npt.ArrayLike
-) -> Image:
+def _hsv(hue: npt.NDArray[Any], saturation: npt.NDArray[Any], value: npt.ArrayLike) -> Image:
     """Hue, saturation, value in 0..1 to RGB."""
     bright = np.asarray(value, np.float64)
     channels = []

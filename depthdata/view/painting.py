@@ -19,8 +19,8 @@ __all__ = ["Painter", "default_streams", "painters", "pick_camera"]
 
 Image = npt.NDArray[np.uint8]
 
-_ORDER = ("rgb", "depth", "disparity", "flow_forward", "flow_backward", "instances", "semantics")
 _LABELS = ("instances", "semantics")
+_ORDER = ("rgb", "depth", "lidar_depth", "disparity", "flow_forward", "flow_backward", *_LABELS)
 
 
 def pick_camera(sequence: Sequence, camera: str | None) -> str:
@@ -111,7 +111,7 @@ class Painter:
         """Make a painter whose colour scale fits the given frames."""
         source = sequence.cameras[camera][stream]
         scale = (0.0, 1.0)
-        if stream == "depth":
+        if stream.endswith("depth"):
             values = [_depths(source, t) for t in frames if source.present[t]]
             with np.errstate(divide="ignore", invalid="ignore"):
                 inverse = [1 / v[v > 0] for v in values]
@@ -137,7 +137,7 @@ class Painter:
     def bar(self) -> Image:
         """Return the colour bar that belongs to the panels; empty for images and labels."""
         height = self.size[0]
-        if self.stream == "depth":
+        if self.stream.endswith("depth"):
             return colour_bar(height, self.low, self.high, "m", inverse=True)
         if self.stream.startswith("flow"):
             return _wheel(height, self.high)
@@ -161,7 +161,7 @@ class Painter:
             near = _nearest(np.moveaxis(source[frame], 0, -1), self.size)
             return colors.colorize_flow(np.moveaxis(near, -1, 0), self.high)
         values = _nearest(source[frame], self.size)
-        if self.stream == "depth":
+        if self.stream.endswith("depth"):
             with np.errstate(divide="ignore", invalid="ignore"):
                 return colors.colorize(
                     np.where(values > 0, 1 / values, np.nan), self.low, self.high
@@ -236,10 +236,10 @@ def _resize(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, (size[1], size[0]), interpolation=how), np.uint8)
 
 
-def _nearest(values: npt.NDArray[np.generic], size: tuple[int, int]) -> npt.NDArray[np.generic]:
+def _nearest(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any]:
     rows = ((np.arange(size[0]) + 0.5) * values.shape[0] / size[0]).astype(int)
     columns = ((np.arange(size[1]) + 0.5) * values.shape[1] / size[1]).astype(int)
-    return values[rows[:, None], columns]
+    return np.asarray(values[rows[:, None], columns])
 
 
 def _wheel(height: int, largest: float) -> Image:

@@ -105,12 +105,12 @@ def draw_sheet(
 
 
 def _heading(sequence: Sequence) -> str:
-    return f"{sequence.dataset}   {sequence.name}   {len(sequence)} frames"
+    return f"{sequence.dataset} | {sequence.name} | {len(sequence)} frames"
 
 
 def _frame_label(sequence: Sequence, frame: int) -> str:
     since = (int(sequence.timestamps[frame]) - int(sequence.timestamps[0])) * 1e-9
     label = f"frame {frame}"
     if sequence.frame_ids[frame] != str(frame):
-        label += f"  id {sequence.frame_ids[frame]}"
-    return f"{label}  t = {since:.3f} s" if abs(since) < 1e6 else label
+        label += f" ({sequence.frame_ids[frame]})"
+    return f"{label} | {since:.3f} s" if abs(since) < 1e6 else label

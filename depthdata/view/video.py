@@ -114,7 +114,7 @@ def _compose(sequence: Sequence, chosen: list[Painter], across: int, frame: int)
     rows = [
         stack_panels(panels[i : i + across], across=True) for i in range(0, len(panels), across)
     ]
-    text = f"{sequence.dataset}   {sequence.name}   frame {frame} ({sequence.frame_ids[frame]})"
+    text = f"{sequence.dataset} | {sequence.name} | frame {frame} ({sequence.frame_ids[frame]})"
     body = stack_panels(rows)
     return labelled(body, [fit(text, body.shape[1] - 16)])
 
