@@ -141,7 +141,7 @@ def test_parity_fails_when_an_array_differs(golden: Path, tmp_path: Path) -> Non
 
 
 def test_the_program_itself(folder: Path) -> None:
-    command = [sys.executable, "-m", "depthzoo.cli", "evaluate", "sgbm", str(folder)]
+    command = [sys.executable, "-m", "depthzoo", "evaluate", "sgbm", str(folder)]
     done = subprocess.run(
         [*command, "--protocol", "stereo/epe", "--limit", "1", "--json"],
         cwd=ROOT,
