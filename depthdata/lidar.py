@@ -21,6 +21,8 @@ __all__ = ["eigen_depth_map", "eigen_depth_rows", "lidar_to_points", "project_se
 FloatArray = npt.NDArray[np.float64]
 Value = Literal["sensor_x", "camera_z"]
 
+_BLOCK = 1 << 15  # points: temporaries of this size stay in the cache and on the heap
+
 
 def project_sensor(
     projection: npt.ArrayLike, sensor: npt.NDArray[np.floating]
@@ -37,11 +39,7 @@ def project_sensor(
     >>> u[0], v[0], z[0]
     (np.float64(100.0), np.float64(15.0), np.float64(2.0))
     """
-    matrix = _projection(projection)
-    x, y, z = np.ascontiguousarray(np.asarray(sensor)[:, :3].T, dtype=np.float64)
-    q0, q1, q2 = (((a * x + b * y) + c * z) + d for a, b, c, d in matrix)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return q0 / q2, q1 / q2, q2
+    return _project(_projection(projection), np.asarray(sensor)[:, :3].T)
 
 
 def lidar_to_points(
@@ -187,43 +185,52 @@ def _near_image(
         raise UsageError(
             f"a scan should be (N, 3) or (N, 4) float32, found {scan.shape} {scan.dtype}"
         )
-    sensor = scan[_candidates(scan, matrix, height, width), :3]
-    u, v, z = project_sensor(matrix, sensor)
+    blocks = [
+        _candidates(scan[start : start + _BLOCK], matrix, height, width)
+        for start in range(0, max(len(scan), 1), _BLOCK)
+    ]
+    columns = np.concatenate(blocks, axis=1)
+    u, v, z = _project(matrix, columns)
     inside = (u >= -0.5) & (u <= width + 0.5) & (v >= -0.5) & (v <= height + 0.5)
-    return sensor[inside], u[inside], v[inside], z[inside]
+    if not inside.all():
+        columns, u, v, z = columns[:, inside], u[inside], v[inside], z[inside]
+    return np.ascontiguousarray(columns.T), u, v, z
+
+
+def _project(
+    matrix: FloatArray, columns: npt.NDArray[np.floating]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    x, y, z = columns.astype(np.float64)
+    q0, q1, q2 = (((a * x + b * y) + c * z) + d for a, b, c, d in matrix)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return q0 / q2, q1 / q2, q2
 
 
 def _candidates(
     scan: npt.NDArray[np.float32], matrix: FloatArray, height: int, width: int
-) -> npt.NDArray[np.int64]:
-    """Return indices of points that may be in the image: a float32 test, on the safe side.
+) -> npt.NDArray[np.float32]:
+    """Return x, y, z (3, n) of points that may be in the image: a float32 test, on the safe side.
 
     Each side of the image is a plane through the camera: (row of the matrix) . point >= 0. A point
     in front lies on the inner side of all four, a mirrored one on the outer side of all four.
     """
-    forward = np.flatnonzero(scan[:, 0] >= 0)
-    x, y, z = (scan[forward, axis] for axis in range(3))
-    reach = max((float(np.abs(a).max(initial=0)) for a in (x, y, z)), default=0.0)
-    if not np.isfinite(reach):
-        return np.flatnonzero((scan[:, 0] >= 0) & np.isfinite(scan[:, :3]).all(1))
+    columns = np.ascontiguousarray(scan[:, :3].T)
+    forward = columns[0] >= 0
+    reach = max(float(columns.max(initial=0)), -float(columns.min(initial=0)))
     q0, q1, q2 = matrix
-    sides = (q0 + 0.5 * q2, (width + 0.5) * q2 - q0, q1 + 0.5 * q2, (height + 0.5) * q2 - q1)
-    lowest = highest = None
-    for a, b, c, d in sides:
-        scale = max(abs(a), abs(b), abs(c)) * 3 * reach + abs(d)
-        if not 0 < scale < 1e37:
-            return forward
-        # In units of the largest value it may take, so that one tolerance serves all four planes.
-        a, b, c, d = (np.float32(n / scale) for n in (a, b, c, d))
-        distance = a * x
-        distance += b * y
-        distance += c * z
-        distance += d
-        lowest = distance if lowest is None else np.minimum(lowest, distance)
-        highest = distance if highest is None else np.maximum(highest, distance)
+    sides = np.stack(
+        [q0 + 0.5 * q2, (width + 0.5) * q2 - q0, q1 + 0.5 * q2, (height + 0.5) * q2 - q1]
+    )
+    scales = np.abs(sides[:, :3]).max(axis=1) * 3 * reach + np.abs(sides[:, 3])
+    if not (scales.min() > 1e-30 and scales.max() < 1e30 and reach < 1e30):  # NaN comes here too
+        return columns[:, forward & np.isfinite(columns).all(axis=0)]
+    # In units of the largest value it may take, so that one tolerance serves all four planes.
+    planes = (sides / scales[:, None]).astype(np.float32)
+    distances = planes[:, :3] @ columns
+    distances += planes[:, 3:]
     tolerance = np.float32(2e-6)  # 16 roundings of 2**-23
-    near: npt.NDArray[np.int64] = forward[(lowest >= -tolerance) | (highest <= tolerance)]
-    return near
+    near = (distances.min(axis=0) >= -tolerance) | (distances.max(axis=0) <= tolerance)
+    return columns.take(np.flatnonzero(near & forward), axis=1)
 
 
 def _projection(projection: npt.ArrayLike) -> FloatArray:
