@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from depthdata.sequence.spool import PointSpool
 from depthdata.sequence.target import Target, write_all
 from depthdata.sequence.values import Missing, check_missing, to_stored
 
-__all__ = ["CameraWriter", "plain_facts"]
+__all__ = ["CameraWriter", "PointsSink", "plain_facts"]
 
 Blob = bytes | bytearray | memoryview | os.PathLike[str]
 Item = TypeVar("Item")
@@ -38,6 +38,7 @@ class CameraWriter:
         self._target, self._frames, self._spool_base = target, frames, spool_base
         self._streams: set[str] = set()
         self._spools: list[PointSpool] = []
+        self._sinks: list[PointsSink] = []
 
     def encoded(
         self,
@@ -213,23 +214,49 @@ class CameraWriter:
             Further attributes; ``projection`` (3, 4) maps a homogeneous sensor point to
             ``(x * z, y * z, z)``.
         """
+        sink = self.open_points(
+            name, frame_index=frame_index, unit=unit, provenance=provenance, **facts
+        )
+        for points in frames:
+            sink.add(points)
+        sink.finish()
+
+    def open_points(
+        self,
+        name: str,
+        *,
+        frame_index: Sequence[int] | npt.NDArray[Any] | None = None,
+        unit: str | None = None,
+        provenance: str = "",
+        **facts: Any,
+    ) -> PointsSink:
+        """Begin a stream as `points` does, to be given its frames one at a time.
+
+        For a sensor that several cameras share: each scan is read once and added to every camera.
+        """
         group, index = self._begin(name, frame_index)
         spool = PointSpool(group, self._spool_base)
         self._spools.append(spool)
-        for k, points in enumerate(_exactly(frames, len(index), name)):
-            spool.add(points, self._where(name, index[k]))
-        self._facts(
-            group,
-            name,
-            facts,
-            kind="points",
-            point_kind=spool.kind,
-            unit=unit,
-            provenance=provenance,
-        )
+
+        def finish() -> None:
+            self._facts(
+                group,
+                name,
+                facts,
+                kind="points",
+                point_kind=spool.kind,
+                unit=unit,
+                provenance=provenance,
+            )
+
+        sink = PointsSink(spool, [self._where(name, t) for t in index], finish)
+        self._sinks.append(sink)
+        return sink
 
     def finish(self) -> None:
         """Copy the points, whose sizes are known now, into the file."""
+        for sink in self._sinks:
+            sink.finish()
         for spool in self._spools:
             spool.copy_into(self._target)
 
@@ -292,6 +319,30 @@ class CameraWriter:
 
     def _where(self, name: str, frame: Any) -> str:
         return f"camera {self.name}, {name}, frame {int(frame)}"
+
+
+class PointsSink:
+    """Takes the frames of one points stream; made by `CameraWriter.open_points`."""
+
+    def __init__(self, spool: PointSpool, frames: list[str], finish: Callable[[], None]) -> None:
+        self._spool, self._frames, self._finish = spool, frames, finish
+        self._count = 0
+        self._finished = False
+
+    def add(self, points: Points) -> None:
+        """Append the points of the next frame; they are copied."""
+        if self._count == len(self._frames):
+            raise UsageError(f"points: expected {len(self._frames)} frames, found more")
+        self._spool.add(points, self._frames[self._count])
+        self._count += 1
+
+    def finish(self) -> None:
+        """Say that every frame was added; the commit does it too."""
+        if self._count < len(self._frames):
+            raise UsageError(f"points: expected {len(self._frames)} frames, found {self._count}")
+        if not self._finished:
+            self._finished = True
+            self._finish()
 
 
 def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:

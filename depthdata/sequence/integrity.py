@@ -185,7 +185,7 @@ def _attribute_problems(file: Any, index: Index, checked: Counter[str]) -> Itera
 
 def _same(found: Any, expected: Any) -> bool:
     if isinstance(expected, str) or found is None:
-        return isinstance(found, str) and found == expected
+        return isinstance(found, bytes) and found == expected.encode()
     return np.array_equal(np.asarray(found), np.asarray(expected))
 
 

@@ -115,7 +115,7 @@ class Target:
         self._settle_chunk_offsets()
         data = self.index.pack()
         place = hdf5.contiguous(self.file, "index", "u1", (len(data),)).id.get_offset()
-        self.file.attrs["state"] = "complete"
+        hdf5.set_attributes(self.file, {"state": "complete"})
         self.file.close()
         clear_extension_times(self.fd, hdf5.PAGE)
         write_all(self.fd, memoryview(data), place)
