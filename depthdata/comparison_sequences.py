@@ -12,8 +12,12 @@ from depthdata.codecs.images import decode_image
 from depthdata.comparison import Difference
 from depthdata.comparison_trees import array_difference
 from depthdata.sequence import Camera, Sequence, Stream, open_sequence
+from depthdata.sequence.streams import EncodedStream, PointsStream
 
 __all__ = ["differences"]
+
+# How values are stored, not what they are.
+_STORAGE = frozenset({"kind", "encoding", "bit_depth", "scale", "missing"})
 
 
 def differences(a: Path, b: Path) -> Iterator[Difference]:
@@ -63,8 +67,10 @@ def _streams(where: str, a: Stream, b: Stream, sequence: Sequence) -> Iterator[D
     if (a.kind == "points") != (b.kind == "points"):
         yield Difference(where, f"is {a.kind}, but {b.kind}")
         return
-    if a.unit != b.unit:
-        yield Difference(where, f"unit {a.unit}, but {b.unit}")
+    for fact in sorted({*a.attrs, *b.attrs} - _STORAGE):
+        left, right = a.attrs.get(fact), b.attrs.get(fact)
+        if left != right:
+            yield Difference(f"{where} {fact}", f"{left!r}, but {right!r}")
     if not np.array_equal(a.frames, b.frames):
         yield Difference(where, f"{len(a.frames)} frames, but {len(b.frames)}")
     for t in sorted({*a.frames.tolist()} & {*b.frames.tolist()}):
@@ -72,11 +78,11 @@ def _streams(where: str, a: Stream, b: Stream, sequence: Sequence) -> Iterator[D
 
 
 def _frames(where: str, a: Stream, b: Stream, t: int) -> Iterator[Difference]:
-    if a.kind == "points":
+    if isinstance(a, PointsStream) and isinstance(b, PointsStream):
         yield from _columns(where, a.points(t), b.points(t))
-    elif a.kind == b.kind == "encoded":
-        left, right = a.blob(t), b.blob(t)
-        if bytes(left) != bytes(right):
+    elif isinstance(a, EncodedStream) and isinstance(b, EncodedStream):
+        left, right = bytes(a.blob(t)), bytes(b.blob(t))
+        if left != right:
             yield from _arrays(where, decode_image(left), decode_image(right))
     else:
         yield from _arrays(where, a[t], b[t])

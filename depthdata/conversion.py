@@ -35,6 +35,7 @@ from depthdata.workers import WorkerLostError, run_tasks
 __all__ = ["ConversionReport", "SequenceResult", "convert", "remove_stale_parts"]
 
 Status = Literal["converted", "skipped", "failed", "planned"]
+Profile = Literal["default", "portable"]
 Progress = Callable[[int, int, str], object]
 
 _log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class ConversionReport:
 class _Task:
     spec: SequenceSpec
     out: str
-    profile: str
+    profile: Profile
     overwrite: bool
     skip_incomplete: bool
 
@@ -157,7 +158,7 @@ def convert(
     if jobs < 1:
         raise UsageError(f"jobs should be 1 or more, found {jobs}")
     out = Path(out)
-    profile = "portable" if portable else "default"
+    profile: Profile = "portable" if portable else "default"
     tasks = [_Task(spec, str(out), profile, overwrite, skip_incomplete) for spec in planned]
     if dry_run:
         return ConversionReport(tuple(_plan(task) for task in tasks))

@@ -8,6 +8,7 @@ alone, in a scan, and when it is read back from a sequence file.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,13 @@ import numpy.typing as npt
 from depthdata.errors import UsageError
 from depthdata.sequence.points import Points
 
-__all__ = ["eigen_depth_map", "eigen_depth_rows", "lidar_to_points", "project_sensor"]
+__all__ = [
+    "eigen_depth_map",
+    "eigen_depth_rows",
+    "lidar_to_each",
+    "lidar_to_points",
+    "project_sensor",
+]
 
 FloatArray = npt.NDArray[np.float64]
 Value = Literal["sensor_x", "camera_z"]
@@ -66,14 +73,29 @@ def lidar_to_points(
     Points
         ``kind="subpixel"``: x = u, y = v, value = camera z, sensor = the points, all float32.
     """
-    sensor, u, v, z = _near_image(scan, projection, hw)
-    return Points(
-        kind="subpixel",
-        x=u.astype(np.float32),
-        y=v.astype(np.float32),
-        value=z.astype(np.float32),
-        sensor=sensor,
-    )
+    return lidar_to_each(scan, [(projection, hw)])[0]
+
+
+def lidar_to_each(
+    scan: npt.NDArray[np.float32], cameras: Sequence[tuple[npt.ArrayLike, tuple[int, int]]]
+) -> list[Points]:
+    """Do `lidar_to_points` for several cameras at once; the scan is gone through only once.
+
+    Parameters
+    ----------
+    scan : float32, (N, 3) or (N, 4)
+    cameras : sequence of (projection, (height, width))
+    """
+    return [
+        Points(
+            kind="subpixel",
+            x=u.astype(np.float32),
+            y=v.astype(np.float32),
+            value=z.astype(np.float32),
+            sensor=sensor,
+        )
+        for sensor, u, v, z in _near_images(scan, cameras)
+    ]
 
 
 def eigen_depth_map(
@@ -163,7 +185,7 @@ def _eigen_points(
             "from which this depth map is defined"
         )
     height, width = hw
-    sensor, u, v, z = _near_image(scan, projection, hw)
+    ((sensor, u, v, z),) = _near_images(scan, [(projection, hw)])
     columns, rows = np.rint(u) - 1, np.rint(v) - 1
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     values = sensor[:, 0] if value == "sensor_x" else z
@@ -174,27 +196,27 @@ def _eigen_points(
     )
 
 
-def _near_image(
-    scan: npt.NDArray[np.float32], projection: npt.ArrayLike, hw: tuple[int, int]
-) -> tuple[npt.NDArray[np.float32], FloatArray, FloatArray, FloatArray]:
-    """Points of a scan in the image and half a pixel around: sensor (n, 3), u, v, z."""
-    matrix = _projection(projection)
-    height, width = _size(hw)
+def _near_images(
+    scan: npt.NDArray[np.float32], cameras: Sequence[tuple[npt.ArrayLike, tuple[int, int]]]
+) -> Iterator[tuple[npt.NDArray[np.float32], FloatArray, FloatArray, FloatArray]]:
+    """Points of a scan in each image and half a pixel around: sensor (n, 3), u, v, z."""
     scan = np.asarray(scan)
     if scan.ndim != 2 or scan.shape[1] not in (3, 4) or scan.dtype != np.float32:
         raise UsageError(
             f"a scan should be (N, 3) or (N, 4) float32, found {scan.shape} {scan.dtype}"
         )
+    views = [(_projection(projection), _size(hw)) for projection, hw in cameras]
     blocks = [
-        _candidates(scan[start : start + _BLOCK], matrix, height, width)
+        _candidates(scan[start : start + _BLOCK], views)
         for start in range(0, max(len(scan), 1), _BLOCK)
     ]
-    columns = np.concatenate(blocks, axis=1)
-    u, v, z = _project(matrix, columns)
-    inside = (u >= -0.5) & (u <= width + 0.5) & (v >= -0.5) & (v <= height + 0.5)
-    if not inside.all():
-        columns, u, v, z = columns[:, inside], u[inside], v[inside], z[inside]
-    return np.ascontiguousarray(columns.T), u, v, z
+    for (matrix, (height, width)), found in zip(views, zip(*blocks, strict=True), strict=True):
+        columns = np.concatenate(found, axis=1)
+        u, v, z = _project(matrix, columns)
+        inside = (u >= -0.5) & (u <= width + 0.5) & (v >= -0.5) & (v <= height + 0.5)
+        if not inside.all():
+            columns, u, v, z = columns[:, inside], u[inside], v[inside], z[inside]
+        yield np.ascontiguousarray(columns.T), u, v, z
 
 
 def _project(
@@ -207,30 +229,39 @@ def _project(
 
 
 def _candidates(
-    scan: npt.NDArray[np.float32], matrix: FloatArray, height: int, width: int
-) -> npt.NDArray[np.float32]:
-    """Return x, y, z (3, n) of points that may be in the image: a float32 test, on the safe side.
+    scan: npt.NDArray[np.float32], views: list[tuple[FloatArray, tuple[int, int]]]
+) -> list[npt.NDArray[np.float32]]:
+    """Return x, y, z (3, n) of points that may be in each image: a float32 test, on the safe side.
 
-    Each side of the image is a plane through the camera: (row of the matrix) . point >= 0. A point
+    Each side of an image is a plane through the camera: (row of the matrix) . point >= 0. A point
     in front lies on the inner side of all four, a mirrored one on the outer side of all four.
     """
     columns = np.ascontiguousarray(scan[:, :3].T)
     forward = columns[0] >= 0
     reach = max(float(columns.max(initial=0)), -float(columns.min(initial=0)))
-    q0, q1, q2 = matrix
-    sides = np.stack(
-        [q0 + 0.5 * q2, (width + 0.5) * q2 - q0, q1 + 0.5 * q2, (height + 0.5) * q2 - q1]
-    )
+    sides = np.concatenate([_sides(*view) for view in views])
     scales = np.abs(sides[:, :3]).max(axis=1) * 3 * reach + np.abs(sides[:, 3])
     if not (scales.min() > 1e-30 and scales.max() < 1e30 and reach < 1e30):  # NaN comes here too
-        return columns[:, forward & np.isfinite(columns).all(axis=0)]
-    # In units of the largest value it may take, so that one tolerance serves all four planes.
+        return [columns[:, forward & np.isfinite(columns).all(axis=0)]] * len(views)
+    # In units of the largest value it may take, so that one tolerance serves all planes.
     planes = (sides / scales[:, None]).astype(np.float32)
     distances = planes[:, :3] @ columns
     distances += planes[:, 3:]
+    distances = distances.reshape(len(views), 4, -1)
     tolerance = np.float32(2e-6)  # 16 roundings of 2**-23
-    near = (distances.min(axis=0) >= -tolerance) | (distances.max(axis=0) <= tolerance)
-    return columns.take(np.flatnonzero(near & forward), axis=1)
+    near = distances.min(axis=1) >= -tolerance
+    near |= distances.max(axis=1) <= tolerance
+    near &= forward
+    return [columns.take(np.flatnonzero(row), axis=1) for row in near]
+
+
+def _sides(matrix: FloatArray, hw: tuple[int, int]) -> FloatArray:
+    """Planes (4, 4) through the left, right, upper and lower side of an image, inwards."""
+    q0, q1, q2 = matrix
+    height, width = hw
+    return np.stack(
+        [q0 + 0.5 * q2, (width + 0.5) * q2 - q0, q1 + 0.5 * q2, (height + 0.5) * q2 - q1]
+    )
 
 
 def _projection(projection: npt.ArrayLike) -> FloatArray:

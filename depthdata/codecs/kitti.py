@@ -81,7 +81,8 @@ class CalibrationText:
         expected = int(np.prod(shape))
         if value.size != expected:
             raise FormatError(f"{where} should have {expected} numbers, found {value.size}")
-        return value.reshape(shape).copy()
+        matrix: npt.NDArray[np.float64] = value.reshape(shape).copy()
+        return matrix
 
 
 def read_calibration(path: str | Path) -> CalibrationText:

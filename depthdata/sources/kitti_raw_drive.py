@@ -12,13 +12,13 @@ import numpy.typing as npt
 from depthdata.codecs.images import image_size
 from depthdata.codecs.kitti import MISSING_TIME, read_timestamps, read_velodyne
 from depthdata.errors import FormatError, SourceError
-from depthdata.lidar import lidar_to_points
+from depthdata.lidar import lidar_to_each
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.kitti_raw import CAMERAS
 from depthdata.sources.kitti_raw_geometry import DriveGeometry, trajectory
 
 if TYPE_CHECKING:
-    from depthdata.sequence import Points, SequenceWriter
+    from depthdata.sequence import CameraWriter, SequenceWriter
 
 __all__ = ["write"]
 
@@ -63,6 +63,7 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     for left, right in (("left", "right"), ("gray_left", "gray_right")):
         if left in images and right in images:
             writer.stereo_pair(left, right, geometry.baseline(CAMERAS[left], CAMERAS[right]))
+    targets = {}
     for camera, frames in images.items():
         number = CAMERAS[camera]
         height, width, channels = sizes[camera]
@@ -91,25 +92,48 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
             channels=channels,
             frame_index=_index(present),
         )
-        scanned = [t for t in present if numbers[t] in scans]
-        if scanned:
-            projection = geometry.velo_projection(number)
-            eigen = geometry.size(2) or sizes["left" if "left" in sizes else camera][:2]
-            target.points(
-                "depth",
-                _points(
-                    [date / scans[numbers[t]] for t in scanned],
-                    projection,
-                    (max(height, eigen[0]), max(width, eigen[1])),
-                ),
-                frame_index=_index(scanned),
-                unit="m",
-                provenance=_PROVENANCE,
-                quantity="camera z; velodyne x is in the points' sensor coordinates",
-                sensor="velodyne",
-                projection=projection,
-                eigen_size=list(eigen),
-            )
+        targets[camera] = target
+    if scans:
+        _write_points(spec, geometry, numbers, sizes, targets)
+
+
+def _write_points(
+    spec: SequenceSpec,
+    geometry: DriveGeometry,
+    numbers: list[int],
+    sizes: Mapping[str, tuple[int, int, int]],
+    targets: Mapping[str, CameraWriter],
+) -> None:
+    """Write the scans as points of every camera that has an image of the same number."""
+    date = Path(spec.root)
+    eigen = geometry.size(2) or sizes.get("left", next(iter(sizes.values())))[:2]
+    scans: Frames = spec.files["scans"]
+    views, sinks = {}, {}
+    for camera, target in targets.items():
+        images: Frames = spec.files["images"][camera]
+        scanned = [t for t, n in enumerate(numbers) if n in images and n in scans]
+        if not scanned:
+            continue
+        projection = geometry.velo_projection(CAMERAS[camera])
+        height, width, _ = sizes[camera]
+        views[camera] = projection, (max(height, eigen[0]), max(width, eigen[1]))
+        sinks[camera] = target.open_points(
+            "depth",
+            frame_index=_index(scanned),
+            unit="m",
+            provenance=_PROVENANCE,
+            note="camera z; the velodyne x of the published depth is in the sensor coordinates",
+            sensor="velodyne",
+            projection=projection,
+            eigen_size=list(eigen),
+        )
+    for number in numbers:
+        seen = [camera for camera in sinks if number in spec.files["images"][camera]]
+        if number in scans and seen:
+            scan = read_velodyne(date / scans[number])
+            each = lidar_to_each(scan, [views[camera] for camera in seen])
+            for camera, points in zip(seen, each, strict=True):
+                sinks[camera].add(points)
 
 
 def _first_size(date: Path, frames: Frames) -> tuple[int, int, int]:
@@ -164,13 +188,6 @@ def _wrong_image(
         f"{path}: expected an image like {first.name}, {size[1]}x{size[0]} with {size[2]} "
         f"channel(s), found {found[1]}x{found[0]} with {found[2]}; a camera's images are all alike"
     )
-
-
-def _points(
-    paths: list[Path], projection: npt.NDArray[np.float64], hw: tuple[int, int]
-) -> Iterator[Points]:
-    for path in paths:
-        yield lidar_to_points(read_velodyne(path), projection, hw)
 
 
 def _read(path: Path) -> bytes:
