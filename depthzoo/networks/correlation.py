@@ -16,7 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ["CHUNK_BYTES", "CorrelationOnDemand", "CorrelationVolume", "lookup", "volume_bytes"]
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = {"cpu": 16 * 2**20}
+"""Products that on-demand correlation forms at a time; other devices launch larger pieces."""
+_CHUNK_BYTES_ELSEWHERE = 128 * 2**20
 
 
 def volume_bytes(
@@ -92,8 +94,16 @@ def _look_up_pyramid(pyramid: list[Tensor], x: Tensor, radius: int) -> Tensor:
     return torch.cat(samples, -1)
 
 
-class _Correlation:
-    """Shared state: features with channels last, the left ones scaled by 1 / sqrt(channels).
+def _channels_last(fmap1: Tensor, fmap2: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring features to (N, h, w, C), the left ones scaled by 1 / sqrt(C)."""
+    left = fmap1.permute(0, 2, 3, 1).contiguous()
+    return left / fmap1.shape[1] ** 0.5, fmap2.permute(0, 2, 3, 1).contiguous()
+
+
+class CorrelationVolume:
+    """The volume and its pyramid in memory.
+
+    There is no restriction on the width: an empty level gives zeros.
 
     Parameters
     ----------
@@ -104,33 +114,24 @@ class _Correlation:
     """
 
     def __init__(self, fmap1: Tensor, fmap2: Tensor, *, levels: int, radius: int) -> None:
-        self.levels, self.radius = levels, radius
-        self.left = fmap1.permute(0, 2, 3, 1) / fmap1.shape[1] ** 0.5
-        self.right = fmap2.permute(0, 2, 3, 1).contiguous()
-
-
-class CorrelationVolume(_Correlation):
-    """The volume and its pyramid in memory.
-
-    There is no restriction on the width: an empty level gives zeros.
-    """
-
-    def __init__(self, fmap1: Tensor, fmap2: Tensor, *, levels: int, radius: int) -> None:
-        super().__init__(fmap1, fmap2, levels=levels, radius=radius)
-        self.pyramid = _products(self.left, self.right, levels)
+        self.radius = radius
+        self.pyramid = _products(*_channels_last(fmap1, fmap2), levels)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Sample around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
         return _look_up_pyramid(self.pyramid, x, self.radius).permute(0, 3, 1, 2)
 
 
-class CorrelationOnDemand(_Correlation):
+class CorrelationOnDemand:
     """The same samples without the volume.
 
     Parameters
     ----------
-    chunk_bytes : int
-        Products that may exist at a time; at least one row of every image is always formed.
+    fmap1, fmap2, levels, radius
+        As for `CorrelationVolume`.
+    chunk_bytes : int, optional
+        Products that may exist at a time, `CHUNK_BYTES` when not given; at least one row of every
+        image is always formed.
     """
 
     def __init__(
@@ -140,9 +141,12 @@ class CorrelationOnDemand(_Correlation):
         *,
         levels: int,
         radius: int,
-        chunk_bytes: int = CHUNK_BYTES,
+        chunk_bytes: int | None = None,
     ) -> None:
-        super().__init__(fmap1, fmap2, levels=levels, radius=radius)
+        self.levels, self.radius = levels, radius
+        self.left, self.right = _channels_last(fmap1, fmap2)
+        if chunk_bytes is None:
+            chunk_bytes = CHUNK_BYTES.get(fmap1.device.type, _CHUNK_BYTES_ELSEWHERE)
         n, _, width, _ = self.left.shape
         row = volume_bytes(n, 1, width, levels, self.left.element_size())
         self.rows_at_once = max(1, chunk_bytes // row)

@@ -49,7 +49,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, c_in, H, W) to (N, c_out, H/stride, W/stride)."""
         y = self.norm1(self.conv1(x)).relu_()
-        y = self.norm2(self.conv2(y)).relu_()
+        y = self.conv2(y)  # its own line: the input is free before the norm makes its output
+        y = self.norm2(y).relu_()
         shortcut = x if self.downsample is None else self.downsample(x)
         total: Tensor = shortcut + y
         return total.relu_()
@@ -76,11 +77,14 @@ class ResidualTrunk(nn.Module):
 
     def trunk(self, image: Tensor) -> Tensor:
         """Map (N, 3, H, W) in -1..1 to (N, 128, h, w)."""
-        x = self.norm1(self.conv1(image)).relu_()
-        x = self.layer1(x)
-        x = self.layer2(x)
-        features: Tensor = self.layer3(x)
-        return features
+        x: Tensor = self.norm1(self.conv1(image)).relu_()
+        for block in (
+            *self.layer1,
+            *self.layer2,
+            *self.layer3,
+        ):  # a Sequential would hold its input
+            x = block(x)
+        return x
 
 
 @torch.no_grad()

@@ -323,8 +323,9 @@ class RAFTStereo(nn.Module):
             features, net, context = self._encode(2 * (left / 255) - 1, 2 * (right / 255) - 1)
         if trace is not None:
             _trace_encoders(trace, features, net, context)
-        corr_of = self._correlation(*features)
         start = _pixel_grid(left, features[0])
+        corr_of = self._correlation(*features)
+        del features  # the correlation has its own copy
         position = start if flow_init is None else start + flow_init
         steps: list[Tensor] = []
         for k in range(1, iterations + 1):
@@ -408,13 +409,13 @@ class RAFTStereo(nn.Module):
         build = CorrelationVolume if name.startswith("reg") else CorrelationOnDemand
         if name.endswith("_cuda"):
             return build(left, right, levels=opts.corr_levels, radius=opts.corr_radius)
-        wide = torch.promote_types(left.dtype, torch.float32)
+        wide, kind = torch.promote_types(left.dtype, torch.float32), left.device.type
 
         def at(x: Tensor) -> Tensor:
-            with torch.autocast(left.device.type, enabled=False):
+            with torch.autocast(kind, enabled=False):
                 return samples(x)
 
-        with torch.autocast(left.device.type, enabled=False):
+        with torch.autocast(kind, enabled=False):
             samples = build(
                 left.to(wide), right.to(wide), levels=opts.corr_levels, radius=opts.corr_radius
             )
