@@ -219,22 +219,27 @@ def _fill_scattered(
     native = (stream.shape[0], stream.shape[1])
     points = stream.points(t)
     measured = points.value
+    usual = measured.min(initial=1) > 0 and measured.max(initial=1) < np.inf
+    keep = None if usual else (measured > 0) & (measured < np.inf)
     if points.kind == "pixel" and native == hw:
         flat = points.row * np.intp(hw[1])
         flat += points.col
-        keep = measured > 0
     else:
         x, y = scale_points(*points.positions(), from_hw=native, to_hw=hw)
         column, row = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-        keep = (measured > 0) & (column >= 0) & (column < hw[1]) & (row >= 0) & (row < hw[0])
-        flat = row * hw[1] + column
-    if not keep.all():
+        # as unsigned numbers, negative ones are large: one comparison for both ends
+        inside = (column.view(np.uintp) < hw[1]) & (row.view(np.uintp) < hw[0])
+        keep = inside if keep is None else keep & inside
+        row *= hw[1]
+        flat = np.add(row, column, out=row)
+    if keep is not None and not keep.all():
         flat, measured = flat[keep], measured[keep]
     if field.is_disparity:
         measured = measured * np.float32(hw[1] / native[1])
-    value[...] = 0
+    value.fill(0)
     densify(value.reshape(-1), flat, measured, largest=field.is_disparity)
-    np.not_equal(value, 0, out=valid)
+    valid.fill(False)
+    valid.reshape(-1)[flat] = True
 
 
 def _fill_points(

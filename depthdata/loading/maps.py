@@ -78,6 +78,8 @@ def densify(
     """
     value = value.astype(np.float32, copy=False)
     out[flat] = value
+    if (flat[1:] > flat[:-1]).all():  # sorted, so no pixel twice
+        return
     written = out[flat]
     lost = np.flatnonzero(value > written if largest else value < written)
     if len(lost):

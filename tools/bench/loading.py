@@ -72,13 +72,30 @@ def synthetic_images(count: int) -> list[np.ndarray]:
     return [np.clip(image, 0, 255).astype(np.uint8) for image in images]
 
 
-def make_points(rng: np.random.Generator) -> Points:
-    """About as many points as one lidar turn leaves in a KITTI image, a few share a pixel."""
-    flat = rng.choice(FULL[0] * FULL[1], 18_600, replace=False)
-    flat = np.sort(np.concatenate([flat, flat[:700]]))
-    value = rng.uniform(4, 80, len(flat)).astype(np.float32)
+def make_points(rng: np.random.Generator, kind: str) -> Points:
+    """About as many points as one lidar turn leaves in a KITTI image.
+
+    ``pixel``: sorted whole pixels, each once, as in the prepared files of Dynamo-Depth.
+    ``subpixel``: in the order of the lidar, some at the same pixel, with their place in the lidar.
+    """
+    n = 19_300
+    flat = np.sort(rng.choice(FULL[0] * FULL[1], n, replace=False))
     row, col = np.divmod(flat, FULL[1])
-    return Points(kind="pixel", row=row.astype(np.uint16), col=col.astype(np.uint16), value=value)
+    value = rng.uniform(4, 80, n).astype(np.float32)
+    if kind == "pixel":
+        return Points(
+            kind="pixel", row=row.astype(np.uint16), col=col.astype(np.uint16), value=value
+        )
+    row[:700], col[:700] = row[700:1400], col[700:1400]
+    order = np.argsort(col // 8, kind="stable")
+    x, y = (a[order] + rng.uniform(-0.49, 0.49, n) for a in (col, row))
+    return Points(
+        kind="subpixel",
+        x=x.astype(np.float32),
+        y=y.astype(np.float32),
+        value=value,
+        sensor=rng.normal(size=(n, 3)).astype(np.float32),
+    )
 
 
 def write(
@@ -153,12 +170,30 @@ class TwoProcesses:
         self.done.wait()
 
 
-def scatter_all(frames: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Write values at flat positions: the limit of reading points as a map."""
-    out = np.empty(FULL[0] * FULL[1], np.float32)
-    for flat, value in frames:
-        out[:] = 0
-        out[flat] = value
+def draw_all(frames: list[Points]) -> tuple[np.ndarray, np.ndarray]:
+    """Make the map and its mask from points in memory, the last one of a pixel wins: the limit."""
+    values = np.empty((len(frames), *FULL), np.float32)
+    valid = np.empty((len(frames), *FULL), bool)
+    for points, value, mask in zip(frames, values, valid, strict=True):
+        if points.kind == "pixel":
+            flat = points.row * np.intp(FULL[1])
+            flat += points.col
+        else:
+            flat = np.rint(points.y).astype(np.intp) * FULL[1]
+            flat += np.rint(points.x).astype(np.intp)
+        value.fill(0)
+        value.reshape(-1)[flat] = points.value
+        mask.fill(False)
+        mask.reshape(-1)[flat] = True
+    return values, valid
+
+
+def in_batches(frames: list[Points]) -> None:
+    """The limit, a batch at a time; like a loader's, each lives until the next one is made."""
+    batch = None
+    for start in range(0, len(frames), BATCH):
+        batch = draw_all(frames[start : start + BATCH])
+    assert batch is not None
 
 
 def run(dataset: SequenceDataset, **options: object) -> None:
@@ -170,7 +205,9 @@ def run(dataset: SequenceDataset, **options: object) -> None:
 def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
     """Write the files and say what to measure."""
     rng = np.random.default_rng(1)
-    points = [make_points(rng) for _ in range(FRAMES)]
+    pixel, subpixel = (
+        [make_points(rng, kind) for _ in range(FRAMES)] for kind in ("pixel", "subpixel")
+    )
     resized = torch.nn.functional.interpolate(
         torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2),
         size=SMALL,
@@ -186,25 +223,31 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
         file=sys.stderr,
     )
     write(folder / "jpeg.h5", "jpeg", jpegs, SMALL, [])
-    write(folder / "png.h5", "png", pngs, FULL, points)
+    write(folder / "png.h5", "png", pngs, FULL, pixel)
+    write(folder / "lidar.h5", "png", pngs, FULL, subpixel)
     dataset = SequenceDataset(folder / "jpeg.h5", window=TRIPLET)
     unchecked = SequenceDataset(folder / "jpeg.h5", window=TRIPLET, verify=False)
     evaluation = SequenceDataset(
         folder / "png.h5", window=TRIPLET, streams=("rgb", "depth"), size=SMALL
     )
     depth = SequenceDataset(folder / "png.h5", streams=("depth",))
+    lidar = SequenceDataset(folder / "lidar.h5", streams=("depth",))
     many = SequenceDataset([folder / "jpeg.h5"] * 12, window=TRIPLET)
     threaded = SequenceDataset([folder / "jpeg.h5"] * 12, window=TRIPLET, threads=2)
     three = triplets(jpegs)
     three_png = triplets(pngs)
-    flat = [
-        (p.row.astype(np.int64) * FULL[1] + p.col, p.value)  # type: ignore[union-attr]
-        for p in points
-    ]
 
     def each(data: SequenceDataset) -> Callable[[], float]:
-        return lambda: cpu(lambda: [data[i] for i in range(len(data))])
+        def work() -> None:
+            for i in range(len(data)):
+                data[i]  # not kept: memory is used again, as in a training loop
 
+        return lambda: cpu(work)
+
+    def batches(data: SequenceDataset) -> Callable[[], float]:
+        return lambda: cpu(lambda: run(data))
+
+    workers = DataLoader(many, BATCH, collate_fn=collate, num_workers=2, persistent_workers=True)
     two = TwoProcesses(three * 12, SMALL, 2 * (rounds + 1))
     return [
         Row(
@@ -222,8 +265,14 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
         ),
         Row(
             "points read + drawn / drawn from memory",
-            each(depth),
-            lambda: cpu(lambda: scatter_all(flat)),
+            batches(depth),
+            lambda: cpu(lambda: in_batches(pixel)),
+            1.25,
+        ),
+        Row(
+            "sub-pixel points of a lidar, likewise",
+            batches(lidar),
+            lambda: cpu(lambda: in_batches(subpixel)),
             1.25,
         ),
         Row(
@@ -241,8 +290,8 @@ def rows(folder: Path, images: list[np.ndarray], rounds: int) -> list[Row]:
             True,
         ),
         Row(
-            "DataLoader, 2 workers, share of 2-process decode",
-            lambda: wall(lambda: run(many, num_workers=2)),
+            "DataLoader, 2 workers (running), share of the same",
+            lambda: wall(lambda: [None for _ in workers]),
             lambda: wall(two),
             0.50,
             True,
