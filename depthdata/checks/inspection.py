@@ -95,6 +95,12 @@ def _inspect(
             structure.pose_steps(name, camera.poses, sequence.timestamps),
             structure.camera_times(name, camera.timestamps, sequence.timestamps),
         ]
+        if sampler.has_images(name):
+            digests = [
+                hash(sampler.blob(name, t)) if sampler.has_image(name, t) else None
+                for t in range(len(sequence))
+            ]
+            findings.append(structure.images_differ(name, digests, camera.poses))
     for pair in sequence.stereo_pairs:
         findings += _rig(sequence, pair.left, pair.right, pair.baseline)
         found, drawn = check_stereo(sampler, pair.left, pair.right, pair.baseline, frames)

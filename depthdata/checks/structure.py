@@ -5,6 +5,8 @@ Every function takes arrays and gives findings; none knows where the arrays come
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from depthdata.checks.report import Finding, at_most, skipped
 
 __all__ = [
     "camera_times",
+    "images_differ",
     "intrinsics_plausible",
     "monotone_times",
     "pose_steps",
@@ -210,6 +213,53 @@ def camera_times(camera: str, own: Times | None, timeline: Times) -> Finding:
         camera=camera,
         frame=frame,
         ok=value <= limit and not backwards.size,
+    )
+
+
+def images_differ(camera: str, images: Sequence[object], poses: Floats | None) -> Finding:
+    """Check that no image repeats the one before it while the camera moves.
+
+    Parameters
+    ----------
+    camera : str
+        Named in the finding.
+    images : sequence
+        Something for each frame that is equal when the images are the same bytes; None: no image.
+    poses : float64, (T, 4, 4) or None
+        `T_world_cam`; without them a repeated image is only counted.
+    """
+    name = "images differ"
+    pairs = [
+        t for t in range(1, len(images)) if images[t] is not None and images[t - 1] is not None
+    ]
+    if not pairs:
+        return skipped(name, "no two consecutive images", camera)
+    repeats = [t for t in pairs if images[t] == images[t - 1]]
+    message = (
+        f"{len(repeats)} of {len(pairs)} images repeat the one before; the camera stands still"
+    )
+    if poses is not None:
+        moved = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=-1) > JUMP_METRES
+        moved |= _angle(poses[:-1, :3, :3], poses[1:, :3, :3]) > JUMP_DEGREES
+        wrong = [t for t in repeats if moved[t - 1]]
+    else:
+        wrong, message = [], f"{len(repeats)} of {len(pairs)} images repeat the one before"
+    if not repeats:
+        message = f"{len(pairs)} images differ from the one before"
+    if wrong:
+        message = (
+            f"image of frame {wrong[0]} repeats the image of frame {wrong[0] - 1} although the "
+            f"camera moved ({len(wrong)} such frames): an image was shifted by one, or lost"
+        )
+    return at_most(
+        name,
+        float(len(wrong)),
+        0.0,
+        "frames",
+        message=message,
+        camera=camera,
+        frame=wrong[0] if wrong else None,
+        numbers={"repeats": float(len(repeats))},
     )
 
 

@@ -43,7 +43,7 @@ def finite_range(
     if not array.size:
         return 0.0, 1.0
     bottom, top = (float(v) for v in np.percentile(array, [low, high]))
-    return (bottom, top) if top > bottom else (bottom, bottom + 1.0)
+    return (bottom, top) if top > bottom else (bottom, bottom + max(1.0, 1e-6 * abs(bottom)))
 
 
 def colorize(values: npt.ArrayLike, low: float, high: float, colours: Map = "turbo") -> Image:
