@@ -172,18 +172,18 @@ def convert(
     try:
         for position, result in _run(tasks, jobs, scheduler):
             if isinstance(result, WorkerLostError):
-                result = SequenceResult(
-                    tasks[position].spec.name,
-                    "failed",
-                    message=f"{planned[position].name}: {result}",
-                )
+                sequence = tasks[position].spec.name
+                result = SequenceResult(sequence, "failed", message=f"{sequence}: {result}")
             results[position] = result
             _note(name, out, tasks[position], result)
             if progress is not None:
                 progress(len(results), len(tasks), result.sequence)
     finally:
         remove_stale_parts(out)
-        rebuild_index(out)
+        try:
+            rebuild_index(out)
+        except DepthdataError as error:  # the index can be made again, the report cannot
+            _log.warning("%s", error)
     return ConversionReport(tuple(results[position] for position in range(len(tasks))))
 
 

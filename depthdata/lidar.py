@@ -249,8 +249,11 @@ def _candidates(
     distances += planes[:, 3:]
     distances = distances.reshape(len(views), 4, -1)
     tolerance = np.float32(2e-6)  # 16 roundings of 2**-23
-    near = distances.min(axis=1) >= -tolerance
-    near |= distances.max(axis=1) <= tolerance
+    lowest = np.minimum(distances[:, 0], distances[:, 1])
+    np.minimum(lowest, distances[:, 2], out=lowest)
+    np.minimum(lowest, distances[:, 3], out=lowest)
+    near = lowest >= -tolerance
+    near |= (distances[:, 0] <= tolerance) & (distances[:, 1] <= tolerance)  # mirrored, among them
     near &= forward
     return [columns.take(np.flatnonzero(row), axis=1) for row in near]
 

@@ -210,10 +210,13 @@ def _numbered(folder: Path, suffixes: tuple[str, ...]) -> dict[int, str]:
             continue
         number = int(stem)
         if number in found:
-            raise SourceError(
-                f"{folder}: frame {number} is there twice, {Path(found[number]).name} and "
-                f"{file}; remove one"
-            )
+            other = Path(found[number])
+            if other.stem != stem:
+                raise SourceError(
+                    f"{folder}: frame {number} is there twice, {other.name} and {file}; remove one"
+                )
+            if other.suffix.lower() == suffixes[0]:  # the source's own; the copy counts for nothing
+                continue
         found[number] = f"{prefix}/{file}"
     return found
 

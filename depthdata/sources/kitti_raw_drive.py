@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -59,7 +59,7 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     times = {camera: _times(spec, camera, numbers) for camera in images}
     motion = trajectory(date, spec.files["oxts"], numbers)
 
-    writer.timeline(next(iter(times.values())), [names[number] for number in numbers])
+    writer.timeline(_first_known(times.values()), [names[number] for number in numbers])
     for left, right in (("left", "right"), ("gray_left", "gray_right")):
         if left in images and right in images:
             writer.stereo_pair(left, right, geometry.baseline(CAMERAS[left], CAMERAS[right]))
@@ -164,6 +164,15 @@ def _times(spec: SequenceSpec, camera: str, numbers: list[int]) -> npt.NDArray[n
         for t, number in enumerate(numbers):
             if number < len(times):
                 out[t] = times[number]
+    return out
+
+
+def _first_known(times: Iterable[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Return the times of the first camera, of the next where that has none."""
+    first, *others = times
+    out = first.copy()
+    for other in others:
+        out = np.where(out == MISSING_TIME, other, out)
     return out
 
 

@@ -204,6 +204,9 @@ def test_trimmed_drive_takes_the_times_of_its_frame_numbers(raw: Path, drive: Pa
         third = (tiny.START + 2 * tiny.PERIOD).astype(np.int64)
         assert sequence.timestamps.tolist() == [third]
         assert sequence.cameras["right"].timestamps.tolist() == [MISSING_TIME]
+    (drive / "image_02/timestamps.txt").unlink()
+    with _convert(raw, overwrite=True) as sequence:
+        assert sequence.timestamps.tolist() == [third]  # of a grey camera
         assert sequence.cameras["gray_right"].timestamps.tolist() == [MISSING_TIME]
 
 
@@ -232,6 +235,14 @@ def test_jpeg_tree_is_taken_as_it_is(raw: Path, drive: Path):
         blob = bytes(sequence.cameras["left"]["rgb"].blob(1))
         assert blob == (drive / "image_02/data/0000000001.jpg").read_bytes()
         assert sequence.cameras["left"]["rgb"][1].shape == (tiny.HEIGHT, tiny.WIDTH, 3)
+
+
+def test_a_jpeg_copy_beside_the_png_counts_for_nothing(raw: Path, drive: Path):
+    (before,) = kitti_raw.sequences(raw)
+    for suffix in (".jpg", ".jpeg"):
+        (drive / f"image_02/data/0000000001{suffix}").write_bytes(b"\xff\xd8")
+    (drive / "image_02/data/notes.png").touch()
+    assert kitti_raw.sequences(raw) == [before]
 
 
 @pytest.mark.parametrize(
