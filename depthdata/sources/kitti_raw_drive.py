@@ -170,10 +170,11 @@ def _times(spec: SequenceSpec, camera: str, numbers: list[int]) -> npt.NDArray[n
 def _first_known(times: Iterable[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     """Return the times of the first camera, of the next where that has none."""
     first, *others = times
-    out = first.copy()
+    known = first.copy()
     for other in others:
-        out = np.where(out == MISSING_TIME, other, out)
-    return out
+        missing = known == MISSING_TIME
+        known[missing] = other[missing]
+    return known
 
 
 def _index(frames: list[int]) -> npt.NDArray[np.int64]:
