@@ -7,6 +7,7 @@ Lipson, Teed, Deng, "RAFT-Stereo: Multilevel Recurrent Field Transforms for Ster
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -378,13 +379,11 @@ class RAFTStereo(nn.Module):
             expected = (n, 2, height // f, width // f)
             raise ValueError(f"flow_init has shape {expected}; got {tuple(init.shape)}")
 
-    def _autocast(self, like: Tensor) -> torch.autocast:
+    def _autocast(self, like: Tensor) -> AbstractContextManager[object]:
         """Autocast where the options ask for it; otherwise what is around stays in effect."""
-        kind = like.device.type
         if not self.options.mixed_precision:
-            dtype = torch.get_autocast_dtype(kind)
-            return torch.autocast(kind, dtype, enabled=torch.is_autocast_enabled(kind))
-        return torch.autocast(kind, getattr(torch, self.options.autocast_dtype))
+            return nullcontext()
+        return torch.autocast(like.device.type, getattr(torch, self.options.autocast_dtype))
 
     def _encode(
         self, left: Tensor, right: Tensor
