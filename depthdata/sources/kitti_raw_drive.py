@@ -170,7 +170,7 @@ def _times(spec: SequenceSpec, camera: str, numbers: list[int]) -> npt.NDArray[n
 def _first_known(times: Iterable[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
     """Return the times of the first camera, of the next where that has none."""
     first, *others = times
-    known = first.copy()
+    known: npt.NDArray[np.int64] = first.copy()
     for other in others:
         missing = known == MISSING_TIME
         known[missing] = other[missing]
