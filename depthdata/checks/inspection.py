@@ -19,7 +19,7 @@ from depthdata.sequence import Sequence, open_sequence, verify
 
 __all__ = ["check"]
 
-_SHOWN = 2
+_SHOWN, _PROBLEMS = 2, 5
 
 
 def check(
@@ -76,7 +76,10 @@ def check(
 
 
 def _damaged(path: Path, problems: list[str]) -> CheckReport:
-    findings = [Finding("file", False, problem) for problem in problems]
+    shown = problems[:_PROBLEMS]
+    if len(problems) > len(shown):
+        shown = [*shown, f"and {len(problems) - len(shown)} more problems; see verify"]
+    findings = [Finding("file", False, problem) for problem in shown]
     rest = skipped("content", "the file is damaged: convert or copy it again")
     return CheckReport(str(path), (*findings, rest))
 

@@ -248,8 +248,8 @@ def images_differ(camera: str, images: Sequence[object], poses: Floats | None) -
         message = f"{len(pairs)} images differ from the one before"
     if wrong:
         message = (
-            f"image of frame {wrong[0]} repeats the image of frame {wrong[0] - 1} although the "
-            f"camera moved ({len(wrong)} such frames): an image was shifted by one, or lost"
+            f"images of frames {wrong[0] - 1} and {wrong[0]} are the same although the camera "
+            f"moved ({len(wrong)} such pairs): an image was shifted by one frame, or lost"
         )
     return at_most(
         name,
