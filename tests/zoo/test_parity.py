@@ -22,15 +22,21 @@ def architecture(folder: Path) -> str:
     return str(meta.get("model") or meta.get("network"))
 
 
+# Folders of architectures that have no adapter are not ours to run; `run_parity` reports them.
+GOLDEN_FOLDERS = [
+    case
+    for case in golden_cases("models", "*")
+    if case.values[0] is None or architecture(case.values[0]) in ADAPTERS
+]
+
+
 @pytest.mark.golden
 @pytest.mark.parametrize(
     ("dtype", "correlation"),
     [("float32", "reg"), ("float32", "alt"), ("float64", "reg"), ("float64", "alt")],
 )
-@pytest.mark.parametrize("folder", golden_cases("models", "*"))
+@pytest.mark.parametrize("folder", GOLDEN_FOLDERS)
 def test_golden(folder: Path, dtype: str, correlation: str):
-    if architecture(folder) not in ADAPTERS:
-        pytest.skip(f"no network for {architecture(folder)} yet")
     results = run_parity(folder, dtype=dtype, correlation=correlation)
     assert {f"{result.case}.npz" for result in results} == {p.name for p in folder.glob("*.npz")}
     bad = [str(result) for result in results if not result.ok]
