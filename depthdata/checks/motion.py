@@ -285,7 +285,7 @@ def _exchanged(motion: Motion, bad: Track) -> str | None:
     """Say so when the two frames of a track fit with their poses exchanged."""
     first, second = bad.first, bad.second
     around = _around(motion, first, second)
-    if len(around) < 3:
+    if len(around) < 2:
         return None
     changed = motion.with_pose(first, second).poses
     changed[second] = motion.poses[first]

@@ -158,7 +158,7 @@ def _match_finding(pair: str, measured: list[FrameMeasure], fault: _Fault | None
     worst = int(shares.argmin())
     value = float(shares[worst])
     concerns = fault is not None and not fault.hypothesis.needs_depth
-    message = f"disparity found for {np.median(shares):.0%} of the pixels, {len(measured)} frames"
+    message = f"disparity found for {np.median(shares):.0%} of the pixels, frames: {len(measured)}"
     if value < MATCHED_SHARE:
         message = (
             f"only {value:.0%} of frame {measured[worst].frame} can be matched: "
@@ -212,7 +212,7 @@ def _depth_finding(
     ok = ok and min(shares) >= FRAME_SHARE_3PX
     message = (
         f"median {together.median:.2g} px, {together.share(3):.1%} below 3 px, "
-        f"{together.count} points in {len(have)} frames"
+        f"{together.count} points, frames: {len(have)}"
     )
     if not ok:
         message = f"{message}; worst frame {frame}: {min(shares):.0%}"

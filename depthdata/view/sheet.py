@@ -105,7 +105,8 @@ def draw_sheet(
 
 
 def _heading(sequence: Sequence) -> str:
-    return f"{sequence.dataset} | {sequence.name} | {len(sequence)} frames"
+    frames = "1 frame" if len(sequence) == 1 else f"{len(sequence)} frames"
+    return f"{sequence.dataset} | {sequence.name} | {frames}"
 
 
 def _frame_label(sequence: Sequence, frame: int) -> str:
