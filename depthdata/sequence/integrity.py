@@ -22,6 +22,7 @@ from depthdata.sequence.target import rest_digest
 __all__ = ["VerifyReport", "verify"]
 
 _SLICE = 1 << 20
+_NOUNS = {"encoded": "blobs", "dense": "chunks", "points": "points frames"}
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,15 @@ def _rest_ok(name: str, header: Header, index: Index) -> bool:
 def _payload_problems(source: LocalFile, index: Index, checked: Counter[str]) -> Iterator[str]:
     for group, facts in index.groups.items():
         kind = facts.get("kind")
-        if kind is None:
+        if kind not in _NOUNS:
             continue
         digests = index.arrays[f"{group}/xxh3"].tolist()
         frames = index.arrays.get(f"{group}/frame_index")
-        noun = {"encoded": "blobs", "dense": "chunks", "points": "points frames"}[kind]
         for row, parts in enumerate(_frame_parts(index, group, kind)):
             if _digest(source, parts) != digests[row]:
                 t = row if frames is None else int(frames[row])
                 yield f"{group.removeprefix('cameras/')}, frame {t}: checksum does not match"
-            checked[noun] += 1
+            checked[_NOUNS[kind]] += 1
     for path, block in index.blocks.items():
         if block.xxh3:
             found = _digest(source, [(block.offset, block.nbytes)])

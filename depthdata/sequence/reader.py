@@ -231,11 +231,10 @@ class Camera:
         self._streams: dict[str, Stream] = {}
         for path in index.groups:
             if path.startswith(f"{group}/"):
-                stream = path.removeprefix(f"{group}/")
-                size = (self.height, self.width)
-                self._streams[stream] = make_stream(
-                    source, index, path, stream, length, size, check
-                )
+                stream, size = path.removeprefix(f"{group}/"), (self.height, self.width)
+                made = make_stream(source, index, path, stream, length, size, check)
+                if made is not None:
+                    self._streams[stream] = made
 
     @property
     def streams(self) -> tuple[str, ...]:

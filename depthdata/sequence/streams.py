@@ -9,7 +9,7 @@ import numpy.typing as npt
 import xxhash
 
 from depthdata.codecs.images import decode_image, decode_into
-from depthdata.errors import AbsentFrameError, FormatError, UsageError
+from depthdata.errors import AbsentFrameError, FormatError
 from depthdata.sequence.chunks import decode_chunk
 from depthdata.sequence.index import Index
 from depthdata.sequence.points import COLUMNS, PointKind, Points
@@ -232,9 +232,7 @@ _KINDS: dict[str, type[Stream]] = {
 }
 
 
-def make_stream(source: ByteSource, index: Index, group: str, *rest: Any) -> Stream:
-    """Return the stream of a group, by its kind."""
-    kind = index.groups[group].get("kind")
-    if kind not in _KINDS:
-        raise UsageError(f"{source.name}: {group}: unknown stream kind {kind!r}; update depthdata")
-    return _KINDS[kind](source, index, group, *rest)
+def make_stream(source: ByteSource, index: Index, group: str, *rest: Any) -> Stream | None:
+    """Return the stream of a group by its kind, or None for a kind of a later minor version."""
+    kind = _KINDS.get(index.groups[group].get("kind", ""))
+    return None if kind is None else kind(source, index, group, *rest)

@@ -12,8 +12,6 @@ from depthdata.errors import UsageError
 
 __all__ = ["check_missing", "from_stored", "to_stored"]
 
-_STEP_TOLERANCE = 1e-3  # of one stored step: rounding noise of value / scale, never real precision
-
 Missing = str | int | float | None
 
 
@@ -48,8 +46,8 @@ def to_stored(
     """Return a frame as it is stored.
 
     Whole numbers are stored as they are. Floating values of a stream with a scale are divided by
-    it and must be whole then; NaN becomes `missing`. Nothing is rounded silently, except floats
-    to the float type that the stream asks for. `where` names the frame in errors.
+    it and must come back as the same float32; NaN becomes `missing`. Nothing is rounded silently,
+    except floats to the float type that the stream asks for. `where` names the frame in errors.
 
     Examples
     --------
@@ -61,7 +59,8 @@ def to_stored(
     if dtype.kind == "f":
         if frame.dtype.kind not in "fiu":
             raise UsageError(f"{where}: expected numbers, found {frame.dtype}")
-        stored = frame.astype(dtype)
+        with np.errstate(over="ignore"):
+            stored = frame.astype(dtype)
         overflow = np.isinf(stored) & ~np.isinf(frame)
         if overflow.any():
             raise UsageError(f"{where}: {frame[overflow][0]} does not fit into {dtype}")
@@ -85,9 +84,9 @@ def _quantise(
     absent = np.isnan(frame)
     if absent.any() and missing is None:
         raise UsageError(f"{where}: NaN in a stream that says nothing is missing")
-    steps = np.where(absent, 0 if missing is None else missing, frame.astype(np.float64) / scale)
-    whole = np.rint(steps)
-    off = np.abs(steps - whole) > _STEP_TOLERANCE
+    steps = np.rint(frame.astype(np.float64) / scale)
+    whole = np.where(absent, 0 if missing is None else missing, steps)
+    off = (from_stored(whole, scale, None) != frame.astype(np.float32)) & ~absent
     if off.any():
         raise UsageError(
             f"{where}: {frame[off][0]} is not a multiple of the scale {scale}; "
