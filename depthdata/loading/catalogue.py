@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from depthdata.errors import UsageError
 from depthdata.loading.window import Window
-from depthdata.splits import Split, load_split
+from depthdata.splits import Split
 
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence as SequenceFile
@@ -80,15 +80,13 @@ def find_files(root: Root) -> tuple[Path, ...]:
 def build_catalogue(
     paths: Sequence[Path],
     sequences: Sequence[SequenceFile],
-    split: Split | str | None,
+    split: Split | None,
     window: Window,
     cameras: tuple[str, ...] | None,
     streams: tuple[str, ...],
     require: tuple[str, ...],
 ) -> Catalogue:
     """List the samples: split lines or every `hop`-th frame, less the windows that do not fit."""
-    if isinstance(split, str):
-        split = load_split(split)
     candidates = (
         _every_frame(sequences, cameras, window.hop)
         if split is None

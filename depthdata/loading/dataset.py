@@ -19,7 +19,7 @@ from depthdata.loading.fields import Field, allocate, fields_of, fill
 from depthdata.loading.handles import Handles, Threads
 from depthdata.loading.window import Window
 from depthdata.sequence import open_sequence
-from depthdata.splits import Split
+from depthdata.splits import Split, load_split
 
 __all__ = ["SequenceDataset", "Transform"]
 
@@ -111,6 +111,7 @@ class SequenceDataset(Dataset[Sample]):
         seed: int = 0,
         threads: int = 1,
     ) -> None:
+        self.split = load_split(split) if isinstance(split, str) else split
         self.window = window or Window()
         self.cameras = _names(cameras, "cameras") if cameras is not None else None
         self.streams = _names(streams, "streams")
@@ -126,7 +127,7 @@ class SequenceDataset(Dataset[Sample]):
         self._catalogue = build_catalogue(
             paths,
             opened,
-            split,
+            self.split,
             self.window,
             self.cameras,
             self.streams,

@@ -167,16 +167,18 @@ def _wanted(
                 number = {int(n): t for t, n in enumerate(seq.frame_ids) if n.isdecimal()}
             for name in (seq.name, f"{seq.split}/{seq.name}"):
                 by_name.setdefault(name, (path, number))
-    if not set(by_name) & set(entries.sequences):
+    if not set(by_name) & {n for s in entries.sequences for n in (s, s.rpartition("/")[2])}:
         raise UsageError(
             f"none of the {len(files)} sequence files is in split {split} "
             f"(it has {len(entries.sequences)} sequences, such as {entries.sequences[0]})"
         )
     for entry in entries:
-        if entry.sequence not in by_name:
+        # A list may name a sequence by folder and name where the file knows the name alone.
+        at = by_name.get(entry.sequence) or by_name.get(entry.sequence.rpartition("/")[2])
+        if at is None:
             _count(plan, "sequence not there")
             continue
-        path, number = by_name[entry.sequence]
+        path, number = at
         yield path, entry.camera, entry.frame if number is None else number.get(entry.frame, -1)
 
 
