@@ -235,7 +235,8 @@ class CameraWriter:
         For a sensor that several cameras share: each scan is read once and added to every camera.
         """
         group, index = self._begin(name, frame_index)
-        spool = PointSpool(group, self._spool_base)
+        size = stream_size(name, self.height, self.width)
+        spool = PointSpool(group, self._spool_base, size)
         self._spools.append(spool)
 
         def finish() -> None:
@@ -245,6 +246,7 @@ class CameraWriter:
                 facts,
                 kind="points",
                 point_kind=spool.kind,
+                one_per_pixel=spool.kind == "pixel" and spool.one_per_pixel,
                 unit=unit,
                 provenance=provenance,
             )

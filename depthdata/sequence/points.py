@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from depthdata.errors import UsageError
 
-__all__ = ["COLUMNS", "PointKind", "Points", "densify"]
+__all__ = ["COLUMNS", "PointKind", "Points", "densify", "draw_pixels", "one_per_pixel"]
 
 PointKind = Literal["pixel", "subpixel"]
 Array = npt.NDArray[Any]
@@ -19,6 +19,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "pixel": ("row", "col", "value"),
     "subpixel": ("x", "y", "value"),
 }
+_EXACT_IN_FLOAT32 = 1 << 24
 _DTYPES = {"row": "u2", "col": "u2", "x": "f4 f8", "y": "f4 f8", "value": "f4 f8", "sensor": "f4"}
 
 
@@ -123,7 +124,7 @@ class Points:
         """Return the points as an image; see `densify`."""
         if self.kind == "pixel":
             assert self.row is not None and self.col is not None
-            return _scatter(self.row, self.col, self.value, height, width)
+            return draw_pixels(self.row, self.col, self.value, (height, width))
         x, y = self.positions()
         return densify(x, y, self.value, height, width)
 
@@ -151,19 +152,52 @@ def densify(x: Array, y: Array, value: Array, height: int, width: int) -> npt.ND
     >>> densify(np.array([0.4, 9.0]), np.array([0.0, 0.0]), np.array([3.0, 1.0]), 1, 2)
     array([[ 3., nan]], dtype=float32)
     """
-    keep = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
-    row, col = np.rint(y[keep]).astype(np.int64), np.rint(x[keep]).astype(np.int64)
-    return _scatter(row, col, value[keep], height, width)
-
-
-def _scatter(
-    row: Array, col: Array, value: Array, height: int, width: int
-) -> npt.NDArray[np.float32]:
+    exact = np.float64 if height * width > _EXACT_IN_FLOAT32 else np.float32
+    with np.errstate(over="ignore"):
+        col, row = np.rint(x).astype(exact, copy=False), np.rint(y).astype(exact, copy=False)
     value = value.astype(np.float32, copy=False)
-    flat = row.astype(np.int64) * width + col
+    keep = (col >= 0) & (col < width) & (row >= 0) & (row < height) & (value > 0)
+    keep &= value < np.inf
+    with np.errstate(invalid="ignore"):  # infinite positions, which `keep` leaves out
+        row *= width
+        row += col
+    return _draw(row[keep].astype(np.intp), value[keep], height, width)
+
+
+def one_per_pixel(points: Points, height: int, width: int) -> bool:
+    """Whether whole-pixel points can be drawn without looking: inside, above 0, no two on one."""
+    if points.row is None or points.col is None:
+        return False
+    value, flat = points.value, _flat(points.row, points.col, width)
+    inside = (points.row < height) & (points.col < width) & (value > 0) & (value < np.inf)
+    return bool(inside.all()) and len(np.unique(flat)) == len(flat)
+
+
+def draw_pixels(
+    row: Array, col: Array, value: Array, hw: tuple[int, int], *, distinct: bool = False
+) -> npt.NDArray[np.float32]:
+    """Draw whole-pixel points like `densify`; `distinct` says that `one_per_pixel` holds."""
+    height, width = hw
+    value = value.astype(np.float32, copy=False)
+    flat = _flat(row, col, width)
+    if distinct:
+        image = np.full(height * width, np.nan, np.float32)
+        image[flat] = value
+        return image.reshape(height, width)
     keep = (row < height) & (col < width) & (value > 0) & (value < np.inf)
-    if not keep.all():
-        flat, value = flat[keep], value[keep]
+    return _draw(flat[keep], value[keep], height, width)
+
+
+def _flat(row: Array, col: Array, width: int) -> npt.NDArray[np.intp]:
+    flat = row.astype(np.int32)  # half the time of 64 bits throughout; rows and columns are u2
+    flat *= width
+    flat += col
+    return flat.astype(np.intp)
+
+
+def _draw(
+    flat: npt.NDArray[np.intp], value: npt.NDArray[np.float32], height: int, width: int
+) -> npt.NDArray[np.float32]:
     image = np.full(height * width, np.nan, np.float32)
     image[flat] = value
     nearer = value < image[flat]  # another point of the same pixel was drawn over these

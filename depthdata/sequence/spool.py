@@ -12,7 +12,7 @@ import numpy as np
 import xxhash
 
 from depthdata.errors import UsageError
-from depthdata.sequence.points import COLUMNS, PointKind, Points
+from depthdata.sequence.points import COLUMNS, PointKind, Points, one_per_pixel
 from depthdata.sequence.target import Target, write_all
 
 __all__ = ["PointSpool"]
@@ -29,15 +29,18 @@ class PointSpool:
         HDF5 path of the stream.
     place : callable
         Gives the path of a temporary file for a name.
+    size : (height, width)
+        Of the picture that the points belong to.
     """
 
-    def __init__(self, group: str, place: Callable[[str], Path]) -> None:
-        self._group, self._place = group, place
+    def __init__(self, group: str, place: Callable[[str], Path], size: tuple[int, int]) -> None:
+        self._group, self._place, self._size = group, place, size
         self._files: dict[str, BinaryIO] = {}
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._counts: list[int] = []
         self._digests: list[int] = []
         self.kind: PointKind = "subpixel"
+        self.one_per_pixel = True
 
     def add(self, points: Points, where: str = "points") -> None:
         """Append the points of the next frame; `where` names it in errors."""
@@ -53,6 +56,7 @@ class PointSpool:
                 f"{where}: expected columns {_described(self._dtypes)} as in the first frame, "
                 f"found {_described(dtypes)}"
             )
+        self.one_per_pixel = self.one_per_pixel and one_per_pixel(points, *self._size)
         digest = xxhash.xxh3_64()
         for name, column in columns.items():
             data = column.tobytes()

@@ -12,7 +12,7 @@ from depthdata.codecs.images import decode_image, decode_into
 from depthdata.errors import AbsentFrameError, FormatError
 from depthdata.sequence.chunks import decode_chunk
 from depthdata.sequence.index import Index
-from depthdata.sequence.points import COLUMNS, PointKind, Points
+from depthdata.sequence.points import COLUMNS, PointKind, Points, densify, draw_pixels
 from depthdata.sequence.schema import StreamKind, measures, stream_size
 from depthdata.sequence.storage import ByteSource
 from depthdata.sequence.values import from_stored
@@ -193,36 +193,39 @@ class PointsStream(Stream):
         super().__init__(source, index, group, *rest)
         self._starts = index.arrays[f"{group}/offsets"].astype(np.int64)
         self.point_kind: PointKind = self.attrs["point_kind"]
+        self._one_per_pixel = bool(self.attrs.get("one_per_pixel"))
         names = (*COLUMNS[self.point_kind], "sensor")
-        self._columns = [
-            (name, block, np.dtype(block.dtype), block.shape[1:])
-            for name in names
-            if (block := index.blocks.get(f"{group}/{name}")) is not None
-        ]
-
-    @property
-    def counts(self) -> npt.NDArray[np.int64]:
-        """Number of points of each stored frame, (n,)."""
-        return np.diff(self._starts)
+        self._columns = []
+        for name in names:
+            block = index.blocks.get(f"{group}/{name}")
+            if block is not None:
+                dtype = np.dtype(block.dtype)
+                width = dtype.itemsize * int(np.prod(block.shape[1:], dtype=np.int64))
+                self._columns.append((name, block, dtype, width))
 
     def points(self, t: int) -> Points:
         """Return the points of frame `t` in the source's order."""
-        row = self._find(t)
-        start, count = int(self._starts[row]), int(self._starts[row + 1] - self._starts[row])
-        parts = []
-        for _, block, dtype, tail in self._columns:
-            width = dtype.itemsize * (tail[0] if tail else 1)
-            parts.append((block.offset + start * width, count * width))
-        data = self._bytes(row, *parts)
-        columns: dict[str, Any] = {
-            name: np.frombuffer(part, dtype).reshape(count, *tail)
-            for (name, _, dtype, tail), part in zip(self._columns, data, strict=True)
-        }
-        return Points(kind=self.point_kind, **columns)
+        return Points(kind=self.point_kind, **self._read(t))
 
     def __getitem__(self, t: int) -> npt.NDArray[np.float32]:
-        height, width = self.shape
-        return self.points(t).to_dense(height, width)
+        data, (height, width) = self._read(t), self.shape
+        if self.point_kind == "pixel":
+            row, col, value = data["row"], data["col"], data["value"]
+            return draw_pixels(row, col, value, (height, width), distinct=self._one_per_pixel)
+        return densify(data["x"], data["y"], data["value"], height, width)
+
+    def _read(self, t: int) -> dict[str, npt.NDArray[Any]]:
+        row = self._find(t)
+        start, count = int(self._starts[row]), int(self._starts[row + 1] - self._starts[row])
+        parts = [
+            (block.offset + start * width, count * width) for _, block, _, width in self._columns
+        ]
+        return {
+            name: np.frombuffer(part, dtype).reshape(count, *block.shape[1:])
+            for (name, block, dtype, _), part in zip(
+                self._columns, self._bytes(row, *parts), strict=True
+            )
+        }
 
 
 _KINDS: dict[str, type[Stream]] = {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from depthdata.errors import UsageError
-from depthdata.sequence import Points, densify
+from depthdata.sequence import Points, SequenceWriter, densify, open_sequence
 
 
 def slowly(x: Any, y: Any, value: Any, height: int, width: int) -> Any:
@@ -38,9 +38,29 @@ def test_the_nearest_of_a_pixel_wins(seed: int, count: int) -> None:
 
 
 def test_points_off_any_number_are_left_out() -> None:
-    far = np.array([np.nan, np.inf, -np.inf, 1e30, 1.0])
-    image = densify(far, np.ones(5), np.ones(5), 3, 3)
+    far = np.array([np.nan, np.inf, -np.inf, 1e300, 1.0])
+    with np.errstate(all="raise"):
+        image = densify(far, far[::-1].copy(), np.ones(5), 3, 3)
+        assert np.isnan(image).all()
+        image = densify(far, np.ones(5), np.ones(5), 3, 3)
     assert np.isfinite(image).sum() == 1
+
+
+@pytest.mark.parametrize(("row", "value"), [(1, 5), (2, 5), (0, -1), (0, np.inf), (9, 5)])
+def test_pixels_that_need_a_look_when_they_are_drawn(tmp_path: Any, row: int, value: float) -> None:
+    """The file says whether a stream has one point on each pixel; both ways draw the same."""
+    points = Points(
+        kind="pixel", row=np.uint16([1, row]), col=np.uint16([1, 1]), value=np.float32([7, value])
+    )
+    with SequenceWriter(tmp_path / "a.h5", dataset="d", sequence="s") as writer:
+        writer.timeline([0], ["0"])
+        camera = writer.camera("left", height=4, width=3, intrinsics=np.eye(3))
+        camera.points("depth", [points])
+    depth = open_sequence(tmp_path / "a.h5").cameras["left"].depth
+    assert depth.attrs["one_per_pixel"] == (row == 2)
+    expected = slowly(points.col, points.row, points.value, 4, 3)
+    np.testing.assert_array_equal(depth[0], expected)
+    np.testing.assert_array_equal(points.to_dense(4, 3), expected)
 
 
 def test_projecting_the_sensor_points_anew() -> None:

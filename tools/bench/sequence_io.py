@@ -105,7 +105,6 @@ def picture_rows(folder: Path, rounds: int) -> dict[str, float]:
             lambda s=unchecked, o=order: [s[t] for t in o],
             rounds,
         )
-        _, index = read_index(LocalFile(str(path)))
         rows[f"{name}: file / sum of blobs"] = path.stat().st_size / sum(map(len, blobs))
     return rows
 
