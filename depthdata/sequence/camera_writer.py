@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +11,7 @@ import xxhash
 
 from depthdata.codecs.images import image_size
 from depthdata.errors import FormatError, UsageError
+from depthdata.sequence.inputs import Blob, blob_bytes, exactly, plain_facts
 from depthdata.sequence.points import Points
 from depthdata.sequence.schema import check_stream_name, is_picture, quantity_of, stream_size
 from depthdata.sequence.spool import PointSpool
@@ -20,9 +19,6 @@ from depthdata.sequence.target import Target, write_all
 from depthdata.sequence.values import Missing, check_missing, to_stored
 
 __all__ = ["CameraWriter", "PointsSink", "plain_facts"]
-
-Blob = bytes | bytearray | memoryview | os.PathLike[str]
-Item = TypeVar("Item")
 
 
 class CameraWriter:
@@ -95,8 +91,8 @@ class CameraWriter:
         block = self._target.block(f"{group}/data", "u1", (int(offsets[-1]),))
         digests = np.zeros(len(index), np.uint64)
         depth = 8
-        for k, blob in enumerate(_exactly(blobs, len(index), name)):
-            data = _blob_bytes(blob)
+        for k, blob in enumerate(exactly(blobs, len(index), name)):
+            data = blob_bytes(blob)
             if len(data) != sizes[k]:
                 raise FormatError(
                     f"{self._where(name, index[k])}: expected {sizes[k]} bytes, found {len(data)}"
@@ -166,7 +162,7 @@ class CameraWriter:
         planes = (2,) if quantity == "flow" else ()
         shape = (*planes, *stream_size(name, self.height, self.width))
         chunks = self._target.chunked(f"{group}/data", kind, (len(index), *shape))
-        for k, frame in enumerate(_exactly(frames, len(index), name)):
+        for k, frame in enumerate(exactly(frames, len(index), name)):
             values = np.asarray(frame)
             if values.shape != shape:
                 raise UsageError(
@@ -347,42 +343,5 @@ class PointsSink:
             self._finish()
 
 
-def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return facts with arrays and numpy numbers as plain JSON values.
-
-    >>> plain_facts({"P": np.eye(2), "n": np.int64(3), "crop": (0, 1)})
-    {'P': [[1.0, 0.0], [0.0, 1.0]], 'n': 3, 'crop': [0, 1]}
-    """
-    return {str(name): _plain(value) for name, value in facts.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.ndarray, np.generic)):
-        return value.tolist()
-    if isinstance(value, dict):
-        return plain_facts(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
 def _picture(height: int, width: int, channels: int, encoding: str) -> str:
     return f"{height}x{width}, {channels} channel{'s' * (channels > 1)}, {encoding}"
-
-
-def _blob_bytes(blob: Blob) -> bytes | memoryview:
-    if isinstance(blob, os.PathLike):
-        return Path(blob).read_bytes()
-    return memoryview(blob).cast("B")
-
-
-def _exactly(items: Iterable[Item], count: int, name: str) -> Iterator[Item]:
-    """Yield `count` items; UsageError when there are fewer or more."""
-    found = 0
-    for item in items:
-        found += 1
-        if found > count:
-            raise UsageError(f"{name}: expected {count} frames, found more")
-        yield item
-    if found < count:
-        raise UsageError(f"{name}: expected {count} frames, found {found}")

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.errors import FormatError, UsageError
-from depthdata.sequence.camera_writer import CameraWriter, plain_facts
+from depthdata.sequence.camera_writer import CameraWriter
+from depthdata.sequence.inputs import plain_facts
 from depthdata.sequence.integrity import verify
 from depthdata.sequence.part import PartFile
 from depthdata.sequence.schema import FORMAT, VERSION, Profile, check_name

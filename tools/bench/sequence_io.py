@@ -172,7 +172,7 @@ def writing_rows(folder: Path, rounds: int) -> dict[str, float]:
     """Files embedded into a sequence, against the same files copied into one plain file."""
     rng = np.random.default_rng(0)
     sources = []
-    for k in range(60):
+    for k in range(120):
         head = encode_png(texture(375, 1242, 0), 6) if k == 0 else b""
         data = head or sources[0].read_bytes()[:33] + rng.bytes(800_000)
         sources.append(folder / f"{k}.png")
@@ -188,13 +188,13 @@ def writing_rows(folder: Path, rounds: int) -> dict[str, float]:
 
     def ours() -> None:
         with SequenceWriter(folder / "written.h5", dataset="bench", sequence="s") as writer:
-            writer.timeline(np.arange(60), [str(t) for t in range(60)])
+            writer.timeline(np.arange(120), [str(t) for t in range(120)])
             camera = writer.camera("left", height=375, width=1242, intrinsics=np.eye(3))
             camera.encoded("rgb", sources, sizes, encoding="png")
 
     return {
-        "writing 60 PNG (48 MB), verified / plain file": compare(ours, plain, rounds),
-        "verify of 48 MB / plain write": compare(
+        "writing 120 PNG (96 MB), verified / plain file": compare(ours, plain, rounds),
+        "verify of 96 MB / plain write": compare(
             lambda: verify(folder / "written.h5"), plain, rounds
         ),
     }
