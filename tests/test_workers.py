@@ -76,7 +76,9 @@ def _is_gone(pid: int, limit: float = 10) -> bool:
 def test_workers_end_with_their_parent(tmp_path: Path, how: signal.Signals):
     note = tmp_path / "pid"
     code = (
-        f"import sys; sys.path[:] = {sys.path!r}\n"
+        f"import signal, sys; sys.path[:] = {sys.path!r}\n"
+        # A shell ignores the interrupt for what it starts in the background.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from depthdata.workers import run_tasks; from worker_tasks import hang\n"
         f"list(run_tasks(hang, [{str(note)!r}], 1))"
     )

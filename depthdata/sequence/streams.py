@@ -203,6 +203,11 @@ class PointsStream(Stream):
                 width = dtype.itemsize * int(np.prod(block.shape[1:], dtype=np.int64))
                 self._columns.append((name, block, dtype, width))
 
+    @property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Number of points of each stored frame, (n,)."""
+        return np.diff(self._starts)
+
     def points(self, t: int) -> Points:
         """Return the points of frame `t` in the source's order."""
         return Points(kind=self.point_kind, **self._read(t))
