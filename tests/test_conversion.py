@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -205,40 +204,17 @@ def test_scheduler_needs_dask(raw: Path, tmp_path: Path, monkeypatch):
         convert("kitti_raw", raw, tmp_path, scheduler="tcp://127.0.0.1:1")
 
 
-def test_scheduler_gets_every_task(raw: Path, tmp_path: Path, monkeypatch):
-    """A stand-in for dask.distributed: the same calls, one task lost for good."""
+@pytest.mark.slow
+def test_a_dask_cluster_does_the_work(raw: Path, tmp_path: Path):
+    from distributed import LocalCluster
 
-    class Future:
-        def __init__(self, key, function, task):
-            self.key, self.run = key, lambda: function(task)
-
-        def exception(self):
-            return ConnectionError("worker gone") if self.key == 1 else None
-
-        def result(self):
-            return self.run()
-
-    class Client:
-        def __init__(self, address):
-            assert address == "tcp://10.0.0.1:8786"
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args):
-            pass
-
-        def map(self, function, tasks, *, pure, retries):
-            assert not pure and retries == 1
-            return [Future(i, function, task) for i, task in enumerate(tasks)]
-
-    module = ModuleType("distributed")
-    module.Client = Client
-    module.as_completed = lambda futures: reversed(futures)
-    monkeypatch.setitem(sys.modules, "distributed", module)
-    report = convert("kitti_raw", raw, tmp_path, scheduler="tcp://10.0.0.1:8786")
-    assert _statuses(report) == ["converted", "failed", "converted"]
-    assert "worker gone" in report.failed[0].message
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        report = convert("kitti_raw", raw, tmp_path / "dask", scheduler=cluster.scheduler_address)
+    assert _statuses(report) == ["converted"] * 3
+    convert("kitti_raw", raw, tmp_path / "here", jobs=1)
+    assert _digests(tmp_path / "dask") == _digests(tmp_path / "here")
 
 
 @pytest.mark.parametrize("size", [3000, 30_000, 100_000])
