@@ -14,7 +14,7 @@ from support import golden_cases
 
 from depthdata.codecs.images import decode_image, encode_png
 from depthdata.comparison import compare
-from depthdata.comparison_dynamo import SMALL_SIZE, small_jpeg
+from depthdata.comparison.dynamo_depth import SMALL_SIZE, small_jpeg
 from depthdata.conversion import convert
 from depthdata.errors import MissingDependencyError, UsageError
 from depthdata.lidar import eigen_depth_rows

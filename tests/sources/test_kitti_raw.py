@@ -14,7 +14,7 @@ from support import golden_cases
 
 from depthdata.codecs.images import encode_png, image_size
 from depthdata.codecs.kitti import MISSING_TIME, read_velodyne
-from depthdata.comparison_dynamo import depth_rows
+from depthdata.comparison.dynamo_depth import depth_rows
 from depthdata.conversion import convert
 from depthdata.errors import SourceError
 from depthdata.geometry import se3_inverse

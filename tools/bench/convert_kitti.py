@@ -6,7 +6,7 @@ usage: tools/bench/convert_kitti.py DRIVE_FOLDER [--rounds N] [--frames N]
 A short drive is repeated (by links) up to N frames, as opening and closing one file would count for
 much otherwise.
 
-The published preparation (see docs of `depthdata.comparison_dynamo`) of both colour cameras: decode
+The published preparation (see `depthdata.comparison.dynamo_depth`) of both colour cameras: decode
 the PNG, resize to 640x192 (Pillow, bicubic), save as JPEG, project the scan with numpy, remove
 duplicate pixels with a Counter, save float64 rows as .npy. Ours: the same two cameras and the same
 scans into one sequence file, verified and synchronised to disk. Both read the same warm files and

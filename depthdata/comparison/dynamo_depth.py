@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image
 from depthdata.codecs.kitti import read_calibration
-from depthdata.comparison import Difference
-from depthdata.comparison_trees import array_difference, picture_difference
+from depthdata.comparison.difference import Difference
+from depthdata.comparison.trees import array_difference, picture_difference
 from depthdata.errors import FormatError, MissingDependencyError, UsageError
 from depthdata.lidar import eigen_depth_rows
 from depthdata.sequence import Camera, Sequence, open_sequence

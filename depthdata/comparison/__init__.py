@@ -12,28 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from depthdata.comparison.difference import Difference
 from depthdata.errors import UsageError
 
 __all__ = ["Comparison", "Difference", "compare"]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference.
-
-    Parameters
-    ----------
-    where : str
-        File, camera, stream, frame: as far as it goes.
-    message : str
-        What is found there, and what was expected.
-    """
-
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +45,7 @@ def compare(
     a, b : path
         Two sequence files; two folders of sequence files, matched by file name; or, without any
         sequence file, two prepared trees, matched by path: images, ``.npy``, ``.npz``, JSON and
-        text, with a tolerance per kind (see `depthdata.comparison_trees`).
+        text, with a tolerance per kind (see `depthdata.comparison.trees`).
     recipe : str, optional
         ``"dynamo_depth"``: `a` is a sequence file or a folder of them, `b` the tree that
         Dynamo-Depth's preparation made of the same source. Lidar depth is derived from the file by
@@ -86,17 +68,17 @@ def compare(
         if not path.exists():
             raise UsageError(f"{path} does not exist")
     if recipe == "dynamo_depth":
-        from depthdata import comparison_dynamo
+        from depthdata.comparison import dynamo_depth
 
-        return Comparison(tuple(comparison_dynamo.differences(_sequence_files(a), b)))
+        return Comparison(tuple(dynamo_depth.differences(_sequence_files(a), b)))
     if recipe is not None:
         raise UsageError(f"no recipe is called {recipe!r}; there is dynamo_depth")
     if a.is_dir() != b.is_dir():
         raise UsageError(f"{a} and {b}: expected two files or two folders")
     if not a.is_dir():
-        from depthdata import comparison_sequences
+        from depthdata.comparison import sequences
 
-        return Comparison(tuple(comparison_sequences.differences(a, b)))
+        return Comparison(tuple(sequences.differences(a, b)))
     return Comparison(tuple(_folders(a, b)))
 
 
@@ -111,9 +93,9 @@ def _folders(a: Path, b: Path) -> Iterator[Difference]:
     compare_files: Callable[[Path, Path], Iterator[Difference]]
     left, right = _files(a, ".h5"), _files(b, ".h5")
     if left or right:
-        from depthdata.comparison_sequences import differences as compare_files
+        from depthdata.comparison.sequences import differences as compare_files
     else:
-        from depthdata.comparison_trees import differences as compare_files
+        from depthdata.comparison.trees import differences as compare_files
 
         left, right = _files(a), _files(b)
         if not left and not right:

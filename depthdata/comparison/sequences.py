@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from depthdata.codecs.images import decode_image
-from depthdata.comparison import Difference
-from depthdata.comparison_trees import array_difference
+from depthdata.comparison.difference import Difference
+from depthdata.comparison.trees import array_difference
 from depthdata.sequence import Camera, Sequence, Stream, open_sequence
 from depthdata.sequence.streams import EncodedStream, PointsStream
 

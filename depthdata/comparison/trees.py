@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image
-from depthdata.comparison import Difference
+from depthdata.comparison.difference import Difference
 from depthdata.errors import FormatError
 
 __all__ = ["array_difference", "differences", "picture_difference"]
