@@ -21,7 +21,7 @@ from depthdata.sequence.target import rest_digest
 
 __all__ = ["VerifyReport", "verify"]
 
-_SLICE = 1 << 20
+_SLICE = 1 << 18  # stays in the cache between reading and hashing
 _NOUNS = {"encoded": "blobs", "dense": "chunks", "points": "points frames"}
 
 
@@ -96,6 +96,7 @@ def _rest_ok(name: str, header: Header, index: Index) -> bool:
 
 
 def _payload_problems(source: LocalFile, index: Index, checked: Counter[str]) -> Iterator[str]:
+    buffer = memoryview(bytearray(_SLICE))
     for group, facts in index.groups.items():
         kind = facts.get("kind")
         if kind not in _NOUNS:
@@ -103,13 +104,13 @@ def _payload_problems(source: LocalFile, index: Index, checked: Counter[str]) ->
         digests = index.arrays[f"{group}/xxh3"].tolist()
         frames = index.arrays.get(f"{group}/frame_index")
         for row, parts in enumerate(_frame_parts(index, group, kind)):
-            if _digest(source, parts) != digests[row]:
+            if _digest(source, parts, buffer) != digests[row]:
                 t = row if frames is None else int(frames[row])
                 yield f"{group.removeprefix('cameras/')}, frame {t}: checksum does not match"
             checked[_NOUNS[kind]] += 1
     for path, block in index.blocks.items():
         if block.xxh3:
-            found = _digest(source, [(block.offset, block.nbytes)])
+            found = _digest(source, [(block.offset, block.nbytes)], buffer)
             if f"{found:016x}" != block.xxh3:
                 yield f"{path}: checksum does not match"
             checked["arrays"] += 1
@@ -140,11 +141,13 @@ def _frame_parts(index: Index, group: str, kind: str) -> Iterator[list[tuple[int
         ]
 
 
-def _digest(source: LocalFile, parts: list[tuple[int, int]]) -> int:
+def _digest(source: LocalFile, parts: list[tuple[int, int]], buffer: memoryview) -> int:
     digest = xxhash.xxh3_64()
     for offset, size in parts:
-        for position in range(offset, offset + size, _SLICE):
-            digest.update(source.read(position, min(_SLICE, offset + size - position)))
+        for position in range(offset, offset + size, len(buffer)):
+            piece = buffer[: offset + size - position]
+            source.read_into(position, piece)
+            digest.update(piece)
     return digest.intdigest()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,10 +18,12 @@ from depthdata.sequence.target import Target, write_all
 __all__ = ["PointSpool"]
 
 _COPY = 1 << 20
+IN_MEMORY = 32 << 20
+"""Bytes of one stream that wait in memory; what is more waits in temporary files."""
 
 
 class PointSpool:
-    """Columns of one points stream in temporary files beside the part.
+    """Columns of one points stream: in memory, and beyond `IN_MEMORY` in files beside the part.
 
     Parameters
     ----------
@@ -36,6 +38,9 @@ class PointSpool:
     def __init__(self, group: str, place: Callable[[str], Path], size: tuple[int, int]) -> None:
         self._group, self._place, self._size = group, place, size
         self._files: dict[str, BinaryIO] = {}
+        self._waiting: dict[str, list[bytes]] = {}
+        self._waiting_size = 0
+        self._spilled: Counter[str] = Counter()
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._counts: list[int] = []
         self._digests: list[int] = []
@@ -48,9 +53,7 @@ class PointSpool:
         dtypes = {name: column.dtype for name, column in columns.items()}
         if not self._counts:
             self.kind, self._dtypes = points.kind, dtypes
-            for name in dtypes:
-                path = self._place(f"{self._group}.{name}")
-                self._files[name] = path.open("wb+")
+            self._waiting = {name: [] for name in dtypes}
         elif dtypes != self._dtypes:
             raise UsageError(
                 f"{where}: expected columns {_described(self._dtypes)} as in the first frame, "
@@ -61,9 +64,22 @@ class PointSpool:
         for name, column in columns.items():
             data = column.tobytes()
             digest.update(data)
-            self._files[name].write(data)
+            self._waiting[name].append(data)
+            self._waiting_size += len(data)
         self._counts.append(len(points))
         self._digests.append(digest.intdigest())
+        if self._waiting_size > IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        for name, waiting in self._waiting.items():
+            if name not in self._files:
+                self._files[name] = self._place(f"{self._group}.{name}").open("wb+", buffering=0)
+            for data in waiting:
+                write_all(self._files[name].fileno(), memoryview(data), self._spilled[name])
+                self._spilled[name] += len(data)
+            waiting.clear()
+        self._waiting_size = 0
 
     def copy_into(self, target: Target) -> None:
         """Write columns, offsets and checksums into the file."""
@@ -74,9 +90,13 @@ class PointSpool:
         for name, dtype in self._dtypes.items():
             shape = (total, 3) if name == "sensor" else (total,)
             block = target.block(f"{self._group}/{name}", dtype, shape)
-            if self._counts:
-                self._files[name].flush()
-                _copy(self._files[name], target.fd, block.offset)
+            offset = block.offset
+            if name in self._files:
+                _copy(self._files[name], target.fd, offset)
+                offset += self._spilled[name]
+            for data in self._waiting.pop(name, []):
+                write_all(target.fd, memoryview(data), offset)
+                offset += len(data)
         target.array(f"{self._group}/offsets", offsets)
         target.array(f"{self._group}/xxh3", np.array(self._digests, np.uint64))
         self.close()
@@ -84,8 +104,7 @@ class PointSpool:
     def close(self) -> None:
         """Close the temporary files; the part's commit or discard removes them."""
         for file in self._files.values():
-            with contextlib.suppress(OSError):  # a full disk; `copy_into` has flushed what counts
-                file.close()
+            file.close()
 
 
 def _copy(source: BinaryIO, fd: int, offset: int) -> None:

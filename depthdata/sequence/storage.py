@@ -93,6 +93,17 @@ class LocalFile:
             data += more
         return data
 
+    def read_into(self, offset: int, out: memoryview) -> None:
+        """Fill `out` with the bytes from `offset`."""
+        done = 0
+        while done < len(out):
+            count = os.preadv(self._descriptor(), [out[done:]], offset + done)
+            if not count:
+                raise FormatError(
+                    f"{self.name}: truncated: expected {len(out)} bytes at {offset}, found {done}"
+                )
+            done += count
+
     def close(self) -> None:
         """Close this process's descriptor."""
         fd, self._fd = self._fd, None

@@ -19,7 +19,7 @@ import pytest
 
 from depthdata.codecs.images import encode_png
 from depthdata.errors import FormatError, UsageError
-from depthdata.sequence import Points, SequenceWriter, open_sequence, stale_parts, verify
+from depthdata.sequence import Points, SequenceWriter, open_sequence, spool, stale_parts, verify
 from depthdata.sequence.target import Target
 
 HOST = re.sub(r"[^A-Za-z0-9.]", "_", os.uname().nodename)
@@ -72,7 +72,8 @@ def test_while_writing_there_is_only_a_part(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
 
 
-def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
+def test_an_exception_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 0)
     with pytest.raises(KeyboardInterrupt), _writer(tmp_path) as writer:
         camera = _camera(writer)
         points = Points(kind="pixel", row=_u2(1), col=_u2(1), value=np.float32([2]))
@@ -80,6 +81,22 @@ def test_an_exception_leaves_nothing(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 4  # the part and three columns beside it
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
+
+
+def test_points_that_waited_on_disk_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [Points(kind="pixel", row=_u2(k), col=_u2(k), value=np.float32([k])) for k in (3, 5)]
+    files = []
+    for budget in (1 << 20, 8, 0):  # none, the first, each frame goes to disk
+        folder = tmp_path / str(budget)
+        folder.mkdir()
+        monkeypatch.setattr(spool, "IN_MEMORY", budget)
+        with _writer(folder) as writer:
+            _camera(writer).points("depth", frames)
+        (path,) = folder.iterdir()
+        files.append(path.read_bytes())
+    assert files[0] == files[1] == files[2]
 
 
 def _u2(*values: int) -> Any:
