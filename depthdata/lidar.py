@@ -46,7 +46,8 @@ def project_sensor(
     >>> u[0], v[0], z[0]
     (np.float64(100.0), np.float64(15.0), np.float64(2.0))
     """
-    return _project(_projection(projection), np.asarray(sensor)[:, :3].T)
+    matrix = _projection(projection)
+    return _divided(_turned(matrix, np.asarray(sensor)[:, :3].T), matrix[:, 3])
 
 
 def lidar_to_points(
@@ -210,20 +211,31 @@ def _near_images(
         _candidates(scan[start : start + _BLOCK], views)
         for start in range(0, max(len(scan), 1), _BLOCK)
     ]
+    shared: dict[tuple[int, bytes], tuple[npt.NDArray[np.float32], FloatArray]] = {}
     for (matrix, (height, width)), found in zip(views, zip(*blocks, strict=True), strict=True):
-        columns = np.concatenate(found, axis=1)
-        u, v, z = _project(matrix, columns)
+        # Cameras that differ by a shift share the points and all but the last sum.
+        key = (id(found[0]), matrix[:, :3].tobytes())
+        if key not in shared:
+            columns = np.concatenate(found, axis=1)
+            shared[key] = columns, _turned(matrix, columns)
+        columns, turned = shared[key]
+        u, v, z = _divided(turned, matrix[:, 3])
         inside = (u >= -0.5) & (u <= width + 0.5) & (v >= -0.5) & (v <= height + 0.5)
-        if not inside.all():
-            columns, u, v, z = columns[:, inside], u[inside], v[inside], z[inside]
-        yield np.ascontiguousarray(columns.T), u, v, z
+        if inside.all():
+            yield np.ascontiguousarray(columns.T), u, v, z
+        else:
+            yield columns.T[inside], u[inside], v[inside], z[inside]
 
 
-def _project(
-    matrix: FloatArray, columns: npt.NDArray[np.floating]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _turned(matrix: FloatArray, columns: npt.NDArray[np.floating]) -> FloatArray:
+    """Return the first three products of each row, summed from the left: (3, n)."""
     x, y, z = columns.astype(np.float64)
-    q0, q1, q2 = (((a * x + b * y) + c * z) + d for a, b, c, d in matrix)
+    return np.stack([(a * x + b * y) + c * z for a, b, c, _ in matrix])
+
+
+def _divided(turned: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return u, v, z."""
+    q0, q1, q2 = (q + d for q, d in zip(turned, shift, strict=True))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return q0 / q2, q1 / q2, q2
 
@@ -233,29 +245,43 @@ def _candidates(
 ) -> list[npt.NDArray[np.float32]]:
     """Return x, y, z (3, n) of points that may be in each image: a float32 test, on the safe side.
 
+    Rectified cameras of one size differ by a shift only: their planes are parallel, and one test
+    serves them all.
+    """
+    columns = np.ascontiguousarray(scan[:, :3].T)
+    sides = np.stack([_sides(*view) for view in views])
+    if (sides[:, :, :3] == sides[0, :, :3]).all():
+        return [_inside_any(columns, sides)] * len(views)
+    return [_inside_any(columns, own[None]) for own in sides]
+
+
+def _inside_any(columns: npt.NDArray[np.float32], sides: FloatArray) -> npt.NDArray[np.float32]:
+    """Return the points that may be in one of some images with parallel sides (views, 4, 4).
+
     Each side of an image is a plane through the camera: (row of the matrix) . point >= 0. A point
     in front lies on the inner side of all four, a mirrored one on the outer side of all four.
     """
-    columns = np.ascontiguousarray(scan[:, :3].T)
+    normals, nearest, farthest = (
+        sides[0, :, :3],
+        sides[:, :, 3].max(axis=0),
+        sides[:, :, 3].min(axis=0),
+    )
     forward = columns[0] >= 0
     reach = max(float(columns.max(initial=0)), -float(columns.min(initial=0)))
-    sides = np.concatenate([_sides(*view) for view in views])
-    scales = np.abs(sides[:, :3]).max(axis=1) * 3 * reach + np.abs(sides[:, 3])
+    scales = np.abs(normals).max(axis=1) * 3 * reach + np.abs(sides[:, :, 3]).max(axis=0)
     if not (scales.min() > 1e-30 and scales.max() < 1e30 and reach < 1e30):  # NaN comes here too
-        return [columns[:, forward & np.isfinite(columns).all(axis=0)]] * len(views)
+        return columns[:, forward & np.isfinite(columns).all(axis=0)]
     # In units of the largest value it may take, so that one tolerance serves all planes.
-    planes = (sides / scales[:, None]).astype(np.float32)
-    distances = planes[:, :3] @ columns
-    distances += planes[:, 3:]
-    distances = distances.reshape(len(views), 4, -1)
+    distances = (normals / scales[:, None]).astype(np.float32) @ columns
     tolerance = np.float32(2e-6)  # 16 roundings of 2**-23
-    lowest = np.minimum(distances[:, 0], distances[:, 1])
-    np.minimum(lowest, distances[:, 2], out=lowest)
-    np.minimum(lowest, distances[:, 3], out=lowest)
-    near = lowest >= -tolerance
-    near |= (distances[:, 0] <= tolerance) & (distances[:, 1] <= tolerance)  # mirrored, among them
+    inner = (-nearest / scales).astype(np.float32) - tolerance
+    outer = (-farthest / scales).astype(np.float32) + tolerance
+    near = distances[0] >= inner[0]
+    for distance, limit in zip(distances[1:], inner[1:], strict=True):
+        near &= distance >= limit
+    near |= (distances[0] <= outer[0]) & (distances[1] <= outer[1])  # mirrored, among them
     near &= forward
-    return [columns.take(np.flatnonzero(row), axis=1) for row in near]
+    return columns.take(np.flatnonzero(near), axis=1)
 
 
 def _sides(matrix: FloatArray, hw: tuple[int, int]) -> FloatArray:
