@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from depthdata.sequence.values import from_stored
 __all__ = ["DenseStream", "EncodedStream", "PointsStream", "Stream", "make_stream"]
 
 
-class Stream:
+class Stream(ABC):
     """What all streams share; ``stream[t]`` gives frame `t` of the timeline as an array.
 
     Attributes
@@ -80,8 +81,9 @@ class Stream:
     def __len__(self) -> int:
         return self._length
 
+    @abstractmethod
     def __getitem__(self, t: int) -> npt.NDArray[Any]:
-        raise NotImplementedError
+        """Return frame `t` as an array."""
 
     def __repr__(self) -> str:
         return f"<{self.kind} stream {self.name}: {len(self.frames)} of {self._length} frames>"
