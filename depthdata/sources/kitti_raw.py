@@ -90,8 +90,6 @@ CARD = Card(
 
 _DATE = re.compile(r"\d{4}_\d{2}_\d{2}")
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-_WHOLE = 1 << 16
-_BLOCK = 1 << 12
 
 
 def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:
@@ -117,22 +115,11 @@ def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:
 def fingerprint(spec: SequenceSpec) -> str:
     """Return a digest of the source files: their names, sizes and contents.
 
-    Files up to 64 KiB count whole, larger ones by three blocks of 4 KiB: start, middle and end.
+    See `depthdata.sources.files.fingerprint_files`.
     """
-    import xxhash
+    from depthdata.sources.files import fingerprint_files
 
-    digest = xxhash.xxh3_128()
-    for name in _all_files(spec):
-        path = Path(spec.root) / name
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            digest.update(f"{name}\0{size}\0".encode())
-            if size <= _WHOLE:
-                digest.update(file.read())
-                continue
-            for start in (0, (size - _BLOCK) // 2, size - _BLOCK):
-                digest.update(os.pread(file.fileno(), _BLOCK, start))
-    return f"xxh3:{digest.hexdigest()}"
+    return fingerprint_files(spec.root, _all_files(spec))
 
 
 def write(spec: SequenceSpec, writer: SequenceWriter) -> None:

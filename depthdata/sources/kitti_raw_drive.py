@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.codecs.images import image_size
 from depthdata.codecs.kitti import MISSING_TIME, read_timestamps, read_velodyne
 from depthdata.errors import FormatError, SourceError
 from depthdata.lidar import lidar_to_each
 from depthdata.sources.card import SequenceSpec
+from depthdata.sources.files import Pictures, PictureSize
 from depthdata.sources.kitti_raw import CAMERAS
 from depthdata.sources.kitti_raw_geometry import DriveGeometry, trajectory
 
@@ -25,8 +25,6 @@ __all__ = ["write"]
 Frames = Mapping[int, str]
 
 _PROVENANCE = "velodyne scan of the same frame number, projected without motion compensation"
-_PNG_END = b"IEND\xaeB`\x82"
-_JPEG_END = b"\xff\xd9"
 
 
 def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
@@ -48,7 +46,11 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
             incomplete=True,
         )
     geometry = DriveGeometry.read(date, velodyne=bool(scans), oxts=bool(spec.files["oxts"]))
-    sizes = {camera: _first_size(date, frames) for camera, frames in images.items()}
+    pictures = {
+        camera: Pictures.of([date / frames[number] for number in sorted(frames)])
+        for camera, frames in images.items()
+    }
+    sizes = {camera: found.size for camera, found in pictures.items()}
     for camera, size in sizes.items():
         _check_calibrated_size(spec, geometry, camera, size)
 
@@ -66,7 +68,7 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     targets = {}
     for camera, frames in images.items():
         number = CAMERAS[camera]
-        height, width, channels = sizes[camera]
+        height, width, _ = sizes[camera]
         T_rig_cam = geometry.T_rig_cam(number)
         target = writer.camera(
             camera,
@@ -83,15 +85,7 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
             },
         )
         present = [t for t, n in enumerate(numbers) if n in frames]
-        paths = [date / frames[numbers[t]] for t in present]
-        target.encoded(
-            "rgb",
-            _blobs(paths, sizes[camera]),
-            np.array([_file_size(path) for path in paths], dtype=np.int64),
-            encoding="png" if paths[0].suffix.lower() == ".png" else "jpeg",
-            channels=channels,
-            frame_index=_index(present),
-        )
+        pictures[camera].write(target, frame_index=present)
         targets[camera] = target
     if scans:
         _write_points(spec, geometry, numbers, sizes, targets)
@@ -101,7 +95,7 @@ def _write_points(
     spec: SequenceSpec,
     geometry: DriveGeometry,
     numbers: list[int],
-    sizes: Mapping[str, tuple[int, int, int]],
+    sizes: Mapping[str, PictureSize],
     targets: Mapping[str, CameraWriter],
 ) -> None:
     """Write the scans as points of every camera that has an image of the same number."""
@@ -136,13 +130,8 @@ def _write_points(
                 sinks[camera].add(points)
 
 
-def _first_size(date: Path, frames: Frames) -> tuple[int, int, int]:
-    path = date / frames[min(frames)]
-    return _image_size(path, _read(path))
-
-
 def _check_calibrated_size(
-    spec: SequenceSpec, geometry: DriveGeometry, camera: str, size: tuple[int, int, int]
+    spec: SequenceSpec, geometry: DriveGeometry, camera: str, size: PictureSize
 ) -> None:
     """Refuse images that were resized or cropped: the calibration would not hold for them."""
     calibrated = [geometry.size(number) for number in (CAMERAS[camera], 2)]
@@ -179,59 +168,3 @@ def _first_known(times: Iterable[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64
 
 def _index(frames: list[int]) -> npt.NDArray[np.int64]:
     return np.array(frames, dtype=np.int64)
-
-
-def _blobs(paths: list[Path], size: tuple[int, int, int]) -> Iterator[bytes]:
-    encoding = paths[0].suffix
-    for path in paths:
-        blob = _read(path)
-        found = _image_size(path, blob)
-        if found != size or path.suffix != encoding:
-            _wrong_image(paths[0], size, path, found)
-        yield blob
-
-
-def _wrong_image(
-    first: Path, size: tuple[int, int, int], path: Path, found: tuple[int, int, int]
-) -> NoReturn:
-    raise SourceError(
-        f"{path}: expected an image like {first.name}, {size[1]}x{size[0]} with {size[2]} "
-        f"channel(s), found {found[1]}x{found[0]} with {found[2]}; a camera's images are all alike"
-    )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _file_size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def _image_size(path: Path, blob: bytes) -> tuple[int, int, int]:
-    """Height, width and channels; the file must be whole and be what its name says."""
-    expected = "png" if path.suffix.lower() == ".png" else "jpeg"
-    try:
-        height, width, channels, depth, encoding = image_size(blob)
-    except FormatError as error:
-        start = blob[:16].decode("latin-1")
-        raise SourceError(
-            f"{path} is no {expected.upper()} image (it starts with {start!r}): {error}"
-        ) from error
-    if encoding != expected or depth != 8:
-        raise SourceError(
-            f"{path}: expected an 8-bit {expected.upper()}, found a {depth}-bit {encoding.upper()}"
-        )
-    end = _PNG_END if encoding == "png" else _JPEG_END
-    if end not in blob[-1024:]:
-        raise SourceError(
-            f"{path} is cut: {len(blob)} bytes without the end of a {encoding.upper()}; "
-            "extract it again"
-        )
-    return height, width, channels
