@@ -28,6 +28,7 @@ _PUBLIC = {
     "contact_sheet": "depthdata.view",
     "convert": "depthdata.conversion",
     "dataset_card": "depthdata.sources",
+    "export": "depthdata.exporting",
     "list_datasets": "depthdata.sources",
     "list_splits": "depthdata.splits",
     "load_split": "depthdata.splits",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from depthdata.comparison import compare as compare
     from depthdata.conversion import convert as convert
     from depthdata.errors import DepthdataError as DepthdataError
+    from depthdata.exporting import export as export
     from depthdata.loading import SequenceDataset as SequenceDataset
     from depthdata.loading import Window as Window
     from depthdata.loading import collate as collate

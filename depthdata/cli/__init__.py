@@ -15,6 +15,7 @@ _COMMANDS = {
         ("convert", "convert", "Raw dataset to sequence files."),
         ("verify", "verify", "Is every byte of a sequence file as it was written?"),
         ("check", "check", "Do images, depth, poses and times of a file agree?"),
+        ("export", "export", "Sequence files back to a dataset's own layout."),
         ("compare", "compare", "The differences between two files or folders."),
         ("split", "split", "Published splits: list, show, print in the authors' form."),
         ("view", "view", "Contact sheet (PNG) or video (MP4) of a sequence."),

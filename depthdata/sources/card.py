@@ -17,7 +17,8 @@ class Archive:
     ----------
     name : str
         File name.
-    url : str
+    url : str, optional
+        Not given where the owner sends the address with the licence.
     size : int, optional
         Bytes, where the source tells.
     sha256 : str, optional
@@ -25,7 +26,7 @@ class Archive:
     """
 
     name: str
-    url: str
+    url: str | None = None
     size: int | None = None
     sha256: str | None = None
 
