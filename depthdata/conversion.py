@@ -94,6 +94,7 @@ class _Task:
     profile: Profile
     overwrite: bool
     skip_incomplete: bool
+    preset: str | None
 
 
 def convert(
@@ -109,6 +110,7 @@ def convert(
     overwrite: bool = False,
     skip_incomplete: bool = False,
     portable: bool = False,
+    preset: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> ConversionReport:
@@ -141,6 +143,9 @@ def convert(
         Skip sequences whose source lacks files instead of failing them.
     portable : bool
         gzip instead of zstd, so that HDF5 needs no plug-in to read the file.
+    preset : str, optional
+        A preparation that the source offers, in addition to everything else: ``"dynamo_depth"``
+        adds the small images that Dynamo-Depth's models were trained on. The file records it.
     dry_run : bool
         Only tell what would be done: results are ``planned`` or ``skipped``.
     progress : callable, optional
@@ -159,7 +164,12 @@ def convert(
         raise UsageError(f"jobs should be 1 or more, found {jobs}")
     out = Path(out)
     profile: Profile = "portable" if portable else "default"
-    tasks = [_Task(spec, str(out), profile, overwrite, skip_incomplete) for spec in planned]
+    presets = getattr(source_module, "PRESETS", {})
+    if preset is not None and preset not in presets:
+        raise UsageError(
+            f"{name} has no preset {preset!r}; it has {', '.join(sorted(presets)) or 'none'}"
+        )
+    tasks = [_Task(spec, str(out), profile, overwrite, skip_incomplete, preset) for spec in planned]
     if dry_run:
         return ConversionReport(tuple(_plan(task) for task in tasks))
     try:
@@ -319,11 +329,12 @@ def _converted(task: _Task) -> SequenceResult:
         split=spec.split,
         licence=source.CARD.licence,
         citation=source.CARD.citation,
-        converter=_converter(spec.dataset),
+        converter=_converter(task),
         source_fingerprint=fingerprint,
         profile=task.profile,
+        attrs=_preset(task),
     ) as writer:
-        source.write(spec, writer)
+        source.write(spec, writer, **_preset(task))
     size = path.stat().st_size
     return SequenceResult(spec.name, "converted", path, 0.0, size, "", fingerprint)
 
@@ -337,7 +348,7 @@ def _up_to_date(task: _Task, fingerprint: str) -> bool:
                 f"{what} {found}, now {now}"
                 for what, found, now in (
                     ("source", sequence.source_fingerprint, fingerprint),
-                    ("converter", sequence.converter, _converter(task.spec.dataset)),
+                    ("converter", sequence.converter, _converter(task)),
                     ("sequence", sequence.name, task.spec.name),
                     ("profile", sequence.profile, task.profile),
                 )
@@ -373,8 +384,15 @@ def _path(task: _Task) -> Path:
     return Path(task.out) / f"{task.spec.name}.h5"
 
 
-def _converter(dataset: str) -> str:
-    return f"depthdata {dataset} {sources.get(dataset).VERSION}"
+def _preset(task: _Task) -> dict[str, str]:
+    return {} if task.preset is None else {"preset": task.preset}
+
+
+def _converter(task: _Task) -> str:
+    dataset = task.spec.dataset
+    return " ".join(
+        ["depthdata", dataset, str(sources.get(dataset).VERSION), *_preset(task).values()]
+    )
 
 
 def _without_file(task: _Task, status: Status, message: str) -> SequenceResult:
@@ -399,7 +417,7 @@ def _note(name: str, out: Path, task: _Task, result: SequenceResult) -> None:
         "sequence": result.sequence,
         "status": result.status,
         "version": __version__,
-        "converter": _converter(name),
+        "converter": _converter(task),
         "source": task.spec.root,
         "source_fingerprint": result.source_fingerprint,
         "profile": task.profile,

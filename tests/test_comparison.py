@@ -13,8 +13,8 @@ from kitti_tree import DATE, drive_name, write_calibration, write_tree
 from support import golden_cases
 
 from depthdata.codecs.images import decode_image, encode_png
+from depthdata.codecs.prepared_images import KITTI_SIZE, bicubic_jpeg
 from depthdata.comparison import compare
-from depthdata.comparison.dynamo_depth import SMALL_SIZE, small_jpeg
 from depthdata.conversion import convert
 from depthdata.errors import MissingDependencyError, UsageError
 from depthdata.lidar import eigen_depth_rows
@@ -214,7 +214,7 @@ def _prepare(raw: Path, tree: Path) -> Path:
             for image in sorted((drive / camera / "data").iterdir()):
                 (folder / camera / "rgb/original" / image.name).symlink_to(image)
                 small = folder / camera / "rgb/downsample" / f"{image.stem}.jpg"
-                small.write_bytes(small_jpeg(image.read_bytes()))
+                small.write_bytes(bicubic_jpeg(image.read_bytes(), KITTI_SIZE))
         for path in drive.parent.glob("*.txt"):
             (folder / path.name).symlink_to(path)
     return tree
@@ -248,7 +248,7 @@ def test_recipe_dynamo_depth(converted: Path, prepared: Path):
     np.save(drive / "image_02/depth/0000000009.npy", depth)
     np.save(drive / "image_03/depth/0000000002.npy", depth[1:])
     (drive / "image_03/rgb/original/0000000001.png").unlink()
-    small = np.zeros((SMALL_SIZE[1], SMALL_SIZE[0], 3), np.uint8)
+    small = np.zeros((*KITTI_SIZE, 3), np.uint8)
     (drive / "image_03/rgb/downsample/0000000002.jpg").write_bytes(encode_png(small))
     (drive / "calib_imu_to_velo.txt").unlink()
     shutil.move(prepared / DATE / drive_name(2), prepared / DATE / drive_name(3))

@@ -29,6 +29,7 @@ from depthdata.cli.base import (
 @click.option("--overwrite", is_flag=True, help="Replace files made from another source state.")
 @click.option("--skip-incomplete", is_flag=True, help="Go on without incomplete sequences.")
 @click.option("--portable", is_flag=True, help="gzip instead of zstd: no HDF5 plug-in needed.")
+@click.option("--preset", help="Add what a paper's preparation made (dynamo_depth).")
 @click.option("--dry-run", is_flag=True, help="Print what would be converted.")
 @common_options
 def command(console: Console, name: str, source: Path, out: Path, **options: Any) -> int:

@@ -7,7 +7,6 @@ published recipe and must agree exactly, row by row; the small JPEGs are made an
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +15,14 @@ import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image
 from depthdata.codecs.kitti import read_calibration
+from depthdata.codecs.prepared_images import KITTI_SIZE, bicubic_jpeg
 from depthdata.comparison.difference import Difference
 from depthdata.comparison.trees import array_difference, picture_difference
-from depthdata.errors import FormatError, MissingDependencyError, UsageError
+from depthdata.errors import FormatError, UsageError
 from depthdata.lidar import eigen_depth_rows
 from depthdata.sequence import Camera, Sequence, open_sequence
 
-__all__ = ["SMALL_SIZE", "depth_rows", "differences", "small_jpeg"]
-
-SMALL_SIZE = (640, 192)
-"""Width and height of the prepared images of KITTI."""
+__all__ = ["depth_rows", "differences"]
 
 _FOLDERS = {"left": "image_02", "right": "image_03"}
 _CALIBRATION = ("calib_cam_to_cam.txt", "calib_imu_to_velo.txt", "calib_velo_to_cam.txt")
@@ -63,19 +60,6 @@ def depth_rows(camera: Camera, t: int) -> npt.NDArray[np.float64]:
     return eigen_depth_rows(
         stream.points(t), stream.attrs["projection"], tuple(stream.attrs["eigen_size"])
     )
-
-
-def small_jpeg(blob: bytes) -> bytes:
-    """Return the prepared JPEG of an image: Pillow, bicubic to 640x192, default settings."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MissingDependencyError(
-            "recipe dynamo_depth needs Pillow: pip install 'depthdata[compare]'"
-        ) from None
-    with Image.open(io.BytesIO(blob)) as image, io.BytesIO() as out:
-        image.resize(SMALL_SIZE).save(out, "JPEG")
-        return out.getvalue()
 
 
 def _drive(tree: Path, name: str) -> Path | None:
@@ -131,7 +115,10 @@ def _originals(
 def _smalls(where: str, sequence: Sequence, camera: Camera, folder: Path) -> Iterator[Difference]:
     for t, path, message in _matched(sequence, camera, "rgb", folder / "rgb/downsample", ".jpg"):
         if message is None:
-            ours, prepared = small_jpeg(bytes(camera["rgb"].blob(t))), path.read_bytes()
+            ours, prepared = (
+                bicubic_jpeg(bytes(camera["rgb"].blob(t)), KITTI_SIZE),
+                path.read_bytes(),
+            )
             if ours != prepared:
                 message = picture_difference(decode_image(prepared), decode_image(ours))
         if message is not None:

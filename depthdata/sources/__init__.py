@@ -6,7 +6,9 @@ A source is a module (or any object) with
 - ``VERSION``, an integer that grows whenever the same input gives another sequence file;
 - ``sequences(root)``, a list of `SequenceSpec`, cheap: names and sizes, no decoding;
 - ``fingerprint(spec)``, a text that changes when the source files do;
-- ``write(spec, writer)``, which fills a `depthdata.SequenceWriter`.
+- ``write(spec, writer)``, which fills a `depthdata.SequenceWriter`;
+- where it offers ``PRESETS``, a dict of name and description, ``write(spec, writer, preset=name)``
+  adds what the preset says.
 
 Other packages add their own through the entry point group ``depthdata.sources``.
 """

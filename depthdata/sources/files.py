@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,14 @@ from depthdata.errors import FormatError, SourceError
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter
 
-__all__ = ["PictureSize", "Pictures", "fingerprint_files", "picture_size", "read_bytes"]
+__all__ = [
+    "PictureSize",
+    "Pictures",
+    "fingerprint_files",
+    "picture_size",
+    "read_bytes",
+    "write_made",
+]
 
 _WHOLE = 1 << 16
 _BLOCK = 1 << 12
@@ -160,6 +168,27 @@ class Pictures:
                     f"{found.channels}; a camera's images are all alike"
                 )
             yield blob
+
+
+def write_made(camera: CameraWriter, name: str, blobs: Iterable[bytes], **facts: Any) -> None:
+    """Write pictures that are made on the way (a preset's small images): sizes are known last.
+
+    They wait in a temporary file, so that one is in memory at a time.
+
+    Parameters
+    ----------
+    camera : CameraWriter
+    name : str
+        Of the stream, for example ``rgb_192x640``.
+    blobs : iterable of bytes
+        JPEG or PNG files, one a frame.
+    **facts
+        Of `CameraWriter.encoded`: ``encoding``, ``frame_index``, ``derived_from`` ...
+    """
+    with tempfile.TemporaryFile() as file:
+        sizes = [file.write(blob) for blob in blobs]
+        file.seek(0)
+        camera.encoded(name, (file.read(size) for size in sizes), sizes, **facts)
 
 
 def _file_size(path: Path) -> int:

@@ -17,12 +17,20 @@ from depthdata.sources.card import Archive, Card, SequenceSpec
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
 
-__all__ = ["CAMERAS", "CARD", "VERSION", "fingerprint", "sequences", "write"]
+__all__ = ["CAMERAS", "CARD", "PRESETS", "VERSION", "fingerprint", "sequences", "write"]
 
 VERSION = 1
 
 CAMERAS = {"left": 2, "right": 3, "gray_left": 0, "gray_right": 1}
 """Our camera names and KITTI's numbers."""
+
+PRESETS = {
+    "dynamo_depth": (
+        "rgb_192x640 of left and right: Pillow bicubic, JPEG quality 75, as the models of "
+        "Dynamo-Depth were trained on"
+    ),
+}
+"""Preparations that `write` can add."""
 
 _DRIVES = {
     "2011_09_26": (
@@ -122,8 +130,10 @@ def fingerprint(spec: SequenceSpec) -> str:
     return fingerprint_files(spec.root, _all_files(spec))
 
 
-def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
+def write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None = None) -> None:
     """Write one drive: images of every camera, lidar points in each, poses, times, stereo pairs.
+
+    `preset` is one of `PRESETS`.
 
     Raises
     ------
@@ -132,7 +142,7 @@ def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     """
     from depthdata.sources import kitti_raw_drive
 
-    kitti_raw_drive.write(spec, writer)
+    kitti_raw_drive.write(spec, writer, preset)
 
 
 def _drive_folders(folder: Path) -> list[Path]:

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.codecs.kitti import MISSING_TIME, read_timestamps, read_velodyne
+from depthdata.codecs.prepared_images import KITTI_SIZE, bicubic_jpeg
 from depthdata.errors import FormatError, SourceError
 from depthdata.lidar import lidar_to_each
 from depthdata.sources.card import SequenceSpec
-from depthdata.sources.files import Pictures, PictureSize
+from depthdata.sources.files import Pictures, PictureSize, read_bytes, write_made
 from depthdata.sources.kitti_raw import CAMERAS
 from depthdata.sources.kitti_raw_geometry import DriveGeometry, trajectory
 
@@ -27,15 +28,15 @@ Frames = Mapping[int, str]
 _PROVENANCE = "velodyne scan of the same frame number, projected without motion compensation"
 
 
-def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
+def write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None = None) -> None:
     """Write a drive; see `depthdata.sources.kitti_raw.write`."""
     try:
-        _write(spec, writer)
+        _write(spec, writer, preset)
     except FormatError as error:
         raise SourceError(str(error)) from error
 
 
-def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
+def _write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None) -> None:
     date = Path(spec.root)
     images: Mapping[str, Frames] = spec.files["images"]
     scans: Frames = spec.files["scans"]
@@ -86,6 +87,17 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
         )
         present = [t for t, n in enumerate(numbers) if n in frames]
         pictures[camera].write(target, frame_index=present)
+        if preset == "dynamo_depth" and camera in ("left", "right"):
+            height, width = KITTI_SIZE
+            write_made(
+                target,
+                f"rgb_{height}x{width}",
+                (bicubic_jpeg(read_bytes(path), KITTI_SIZE) for path in pictures[camera].paths),
+                encoding="jpeg",
+                frame_index=present,
+                derived_from="rgb",
+                provenance="preset dynamo_depth: Pillow bicubic, JPEG quality 75",
+            )
         targets[camera] = target
     if scans:
         _write_points(spec, geometry, numbers, sizes, targets)
