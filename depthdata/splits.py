@@ -209,7 +209,7 @@ def list_splits(folder: str | Path | None = None) -> tuple[str, ...]:
     >>> "kitti_odom/train" in list_splits()
     True
     """
-    root = Path(folder) if folder is not None else _folder()
+    root = Path(folder) if folder is not None else published_folder()
     files = sorted(root.glob("*/*.json"))
     return tuple(f"{file.parent.name}/{file.stem}" for file in files)
 
@@ -231,7 +231,7 @@ def load_split(name: str, folder: str | Path | None = None) -> Split:
     FormatError
         The file is damaged: it does not expand to the published list.
     """
-    root = Path(folder) if folder is not None else _folder()
+    root = Path(folder) if folder is not None else published_folder()
     return _load(name, root)
 
 
@@ -276,7 +276,9 @@ def _read(name: str, root: Path) -> dict[str, Any]:
     file = root / f"{name}.json"
     if not re.fullmatch(r"\w+/\w+", name) or not file.is_file():
         known = ", ".join(list_splits(root)) or f"none in {root}"
-        raise UsageError(f"no split list {name!r}; known: {known}")
+        rule = "; it is a rule for windows: load_windows"
+        is_rule = re.fullmatch(r"\w+/\w+", name) and (root / "windows" / f"{name}.json").is_file()
+        raise UsageError(f"no split list {name!r}{rule if is_rule else ''}; known: {known}")
     try:
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         version = document["format"], document["version"]
@@ -287,7 +289,8 @@ def _read(name: str, root: Path) -> dict[str, Any]:
     return document
 
 
-def _folder() -> Path:
+def published_folder() -> Path:
+    """Return the folder of the lists and rules that come with the package."""
     here = Path(__file__).resolve().parent
     installed = here / "_splits"
     return installed if installed.is_dir() else here.parent / "splits"

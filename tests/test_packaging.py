@@ -43,8 +43,8 @@ def test_wheel_holds_code_splits_and_page_templates(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for source in [*ROOT.glob("depthdata/**/*.py"), *ROOT.glob("depthzoo/**/*.py")]:
         assert str(source.relative_to(ROOT)) in names
-    for split in (ROOT / "splits").glob("*.json"):
-        assert f"depthdata/_splits/{split.name}" in names
+    splits = [str(file.relative_to(ROOT / "splits")) for file in ROOT.glob("splits/**/*.json")]
+    assert splits and {f"depthdata/_splits/{split}" for split in splits} <= names
     assert "depthdata/py.typed" in names and "depthzoo/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "tools/"))]
 

@@ -1,0 +1,384 @@
+"""Published window rules: which frames make a training or test sample, in the authors' order.
+
+Many papers publish no list of frames but a rule: the first 150 frames of each test sequence, or
+every clip of five frames of all sequences but 40 that a seeded permutation picks. The rules are
+data (``splits/windows/``; the README in ``splits/`` says how); `WindowRule.resolve` applies one to
+the sequences that there are. Pure: it opens no file of a dataset.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from depthdata.errors import FormatError, UsageError
+from depthdata.splits import published_folder
+
+__all__ = ["Clip", "Listed", "WindowRule", "list_windows", "load_windows"]
+
+FORMAT = "depthdata.windows"
+VERSION = 1
+
+logger = logging.getLogger(__name__)
+
+Images = str | Mapping[str, str]
+
+
+class Listed(NamedTuple):
+    """What a rule must know of a sequence; a plain tuple of the first three will do.
+
+    Attributes
+    ----------
+    name : str
+    split : str or None
+        The source's own part (train, test ...).
+    frames : int
+        How many there are.
+    frame_ids : tuple of str, optional
+        The source's names of the frames; only rules that choose by them need it.
+    """
+
+    name: str
+    split: str | None
+    frames: int
+    frame_ids: tuple[str, ...] | None = None
+
+
+class Clip(NamedTuple):
+    """One sample: frames of a sequence in the order of the rule, which may descend."""
+
+    sequence: str
+    frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WindowRule:
+    """A published rule for windows; made by `load_windows`.
+
+    Attributes
+    ----------
+    name : str
+        ``"dynamic_replica/test_150"``.
+    dataset : str
+        The source dataset whose sequences it is for.
+    source : str
+        Where it was published.
+    parameters : mapping of str to int
+        What the caller may change, as it is set now.
+    sequences, windows : mapping
+        The rule itself, as in the file: which sequences, then which frames of them.
+    images : tuple
+        The pictures that the authors use, one after the other: arguments ``image=`` of
+        `SequenceDataset`. Not given: ``rgb``.
+    repeat : int
+        How often the authors repeat the samples in their training mix.
+    assumptions : tuple of str
+        What the publication leaves open and how it was decided here.
+
+    Examples
+    --------
+    >>> rule = load_windows("dynamic_replica/test_150", sample_len=2)
+    >>> rule.resolve([("a", "test", 5), ("b", "train", 5)])
+    (Clip(sequence='a', frames=(0, 1)),)
+    """
+
+    name: str
+    dataset: str
+    source: str
+    parameters: Mapping[str, int]
+    sequences: Mapping[str, Any]
+    windows: Mapping[str, Any]
+    images: tuple[Images, ...] = ()
+    repeat: int = 1
+    assumptions: tuple[str, ...] = ()
+
+    def set(self, **parameters: int) -> WindowRule:
+        """Return the rule with other parameters (sample length, seed)."""
+        odd = sorted(parameters.keys() - self.parameters.keys())
+        if odd:
+            raise UsageError(
+                f"rule {self.name}: no parameter {', '.join(odd)}; "
+                f"it has {', '.join(self.parameters) or 'none'}"
+            )
+        for key, value in parameters.items():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise UsageError(f"rule {self.name}: {key} must be a whole number, found {value!r}")
+        return replace(self, parameters={**self.parameters, **parameters})
+
+    def choose(
+        self, sequences: Iterable[Listed | tuple[Any, ...]], *, strict: bool = False
+    ) -> tuple[str, ...]:
+        """Return the names of the sequences that the rule takes frames of, in its order.
+
+        Parameters and errors are those of `resolve`.
+        """
+        return tuple(item.name for item in self._choose(sequences, strict))
+
+    def resolve(
+        self, sequences: Iterable[Listed | tuple[Any, ...]], *, strict: bool = False
+    ) -> tuple[Clip, ...]:
+        """Apply the rule.
+
+        Parameters
+        ----------
+        sequences : iterable of Listed or (name, split, frames)
+            ALL sequences of the source: a rule may number them. Those of other parts may be there,
+            too. Their order matters only where the rule says ``order: given``.
+        strict : bool
+            Raise instead of warn where their number is not the published one.
+
+        Returns
+        -------
+        tuple of Clip
+            In the authors' order; frames count from 0.
+
+        Raises
+        ------
+        UsageError
+            No sequence is of the rule, or `strict` and the number differs.
+        """
+        options = self._values(self.windows)
+        make = _KINDS[options.pop("kind")]
+        try:
+            clips = make(self, self._choose(sequences, strict), strict, **options)
+            return tuple(clips)
+        except TypeError as error:
+            raise FormatError(f"rule {self.name}: damaged file ({error})") from error
+
+    def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Put parameters where the file says ``$name``."""
+        values: dict[str, Any] = {}
+        for key, value in options.items():
+            if isinstance(value, Mapping):
+                value = self._values(value)
+            elif isinstance(value, str) and value.startswith("$"):
+                value = self.parameters[value[1:]]
+            values[key] = value
+        return values
+
+    def _choose(self, sequences: Iterable[Listed | tuple[Any, ...]], strict: bool) -> list[Listed]:
+        rule = self._values(self.sequences)
+        given = [Listed(*item) for item in sequences]
+        prefix, split, names = rule.get("prefix", ""), rule.get("split"), rule.get("names")
+        found = [
+            item
+            for item in given
+            if item.name.startswith(prefix)
+            and (split is None or item.split == split)
+            and (names is None or item.name in names)
+        ]
+        if not found:
+            what = "" if split is None else f" of part {split!r}"
+            what += "" if not prefix else f" with a name that begins {prefix!r}"
+            what += "" if names is None else f" named {names[0]}, ..."
+            raise UsageError(
+                f"rule {self.name}: none of the {len(given)} sequences is one{what}; it is for "
+                f"sequences of {self.dataset}"
+            )
+        if names is not None:
+            found.sort(key=lambda item: names.index(item.name))
+        elif rule.get("order") != "given":
+            found.sort(key=lambda item: item.name)
+        self._count(len(found), rule.get("total"), "sequences", "draw" in rule, strict)
+        if "draw" in rule:
+            drawn, keep = _draw(len(found), rule["draw"]), rule["draw"]["keep"]
+            found = [item for i, item in enumerate(found) if (i in drawn) == keep]
+        return found
+
+    def _count(self, found: int, total: int | None, what: str, drawn: bool, strict: bool) -> None:
+        """Compare a number with the published one."""
+        if total is None or found == total:
+            return
+        message = f"rule {self.name}: published for {total} {what}, there are {found}: " + (
+            "the permutation is another one, and so is the choice"
+            if drawn
+            else "the result is not the whole published one"
+        )
+        if strict:
+            raise UsageError(f"{message}; convert all of them, or give strict=False")
+        logger.warning("%s", message)
+
+
+def list_windows(folder: str | Path | None = None) -> tuple[str, ...]:
+    """Return the names of all published rules.
+
+    Examples
+    --------
+    >>> "dynamic_replica/test_150" in list_windows()
+    True
+    """
+    files = sorted(_folder(folder).glob("*/*.json"))
+    return tuple(f"{file.parent.name}/{file.stem}" for file in files)
+
+
+def load_windows(name: str, folder: str | Path | None = None, **parameters: int) -> WindowRule:
+    """Load a published rule by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_windows`, for example ``"dynamic_replica/train"``.
+    folder : path, optional
+        Where to look instead of the rules that come with the package.
+    **parameters : int
+        Other values of its parameters, for example ``sample_len=7``.
+
+    Raises
+    ------
+    UsageError
+        There is no such rule or no such parameter.
+    FormatError
+        The file is damaged.
+    """
+    rule = _load(name, _folder(folder))
+    return rule.set(**parameters) if parameters else rule
+
+
+@functools.lru_cache(maxsize=64)
+def _load(name: str, root: Path) -> WindowRule:
+    file = root / f"{name}.json"
+    if not re.fullmatch(r"\w+/\w+", name) or not file.is_file():
+        known = ", ".join(list_windows(root)) or f"none in {root}"
+        raise UsageError(f"no window rule {name!r}; known: {known}")
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        version = document["format"], document["version"]
+        if version != (FORMAT, VERSION):
+            raise FormatError(f"{file}: expected {FORMAT} version {VERSION}, found {version}")
+        rule = WindowRule(
+            name=str(document["name"]),
+            dataset=str(document["dataset"]),
+            source=str(document["source"]),
+            parameters=dict(document["parameters"]),
+            sequences=dict(document["sequences"]),
+            windows=dict(document["windows"]),
+            images=tuple(document.get("images", ())),
+            repeat=int(document.get("repeat", 1)),
+            assumptions=tuple(document["assumptions"]),
+        )
+        if rule.windows["kind"] not in _KINDS:
+            raise FormatError(f"{file}: no kind of windows {rule.windows['kind']!r} is known")
+        rule._values({**rule.sequences, **rule.windows})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{file}: not a window rule ({error!r})") from error
+    return rule
+
+
+def _folder(folder: str | Path | None) -> Path:
+    return Path(folder) if folder is not None else published_folder() / "windows"
+
+
+def _draw(count: int, draw: Mapping[str, Any]) -> frozenset[int]:
+    """Return the first entries of a seeded permutation of `count` numbers."""
+    permutation = np.random.RandomState(draw["seed"]).permutation(count)
+    return frozenset(permutation[: draw["first"]].tolist())
+
+
+def _chunks(
+    rule: WindowRule,
+    sequences: Sequence[Listed],
+    strict: bool,
+    *,
+    length: int,
+    at_most: int | None = None,
+) -> Iterator[Clip]:
+    """One after the other from frame 0; a last one that is not full is dropped."""
+    for item in sequences:
+        size = length if length > 0 else item.frames
+        starts = range(0, item.frames - size + 1, size) if size else range(0)
+        for ref in starts[:at_most]:
+            yield Clip(item.name, tuple(range(ref, ref + size)))
+
+
+def _sliding(
+    rule: WindowRule,
+    sequences: Sequence[Listed],
+    strict: bool,
+    *,
+    length: int,
+    reversed: bool,
+    last: bool,
+) -> Iterator[Clip]:
+    """At every frame, each followed by its twin in reversed time, if asked for."""
+    _at_least_one(rule, length)
+    for item in sequences:
+        for ref in range(item.frames - length + last):
+            yield Clip(item.name, tuple(range(ref, ref + length)))
+            if reversed:
+                end = item.frames - 1 - ref
+                yield Clip(item.name, tuple(range(end, end - length, -1)))
+
+
+def _random_step(
+    rule: WindowRule,
+    sequences: Sequence[Listed],
+    strict: bool,
+    *,
+    length: int,
+    every: int,
+    steps: Sequence[int],
+    seed: int,
+) -> Iterator[Clip]:
+    """At every third frame or so, with a step drawn once for each, also where it does not fit."""
+    _at_least_one(rule, length)
+    random = np.random.RandomState(seed)
+    for item in sequences:
+        for ref in range(0, item.frames, every):
+            step = int(random.randint(steps[0], steps[1] + 1)) if length > 1 else 1
+            if ref + step * length < item.frames:
+                yield Clip(item.name, tuple(range(ref, ref + step * length, step)))
+
+
+def _frames(
+    rule: WindowRule,
+    sequences: Sequence[Listed],
+    strict: bool,
+    *,
+    frame_id: str | None = None,
+    draw: Mapping[str, Any] | None = None,
+    total: int | None = None,
+) -> Iterator[Clip]:
+    """Single frames: all, those of a name, or those that a permutation of all picks."""
+    if frame_id is None:
+        clips = [Clip(item.name, (t,)) for item in sequences for t in range(item.frames)]
+    else:
+        clips = [Clip(item.name, (t,)) for item in sequences for t in _named(item, frame_id)]
+    rule._count(len(clips), total, "frames", draw is not None, strict)
+    if draw is None:
+        return iter(clips)
+    drawn = _draw(len(clips), draw)
+    return (clip for i, clip in enumerate(clips) if i in drawn)
+
+
+def _named(item: Listed, frame_id: str) -> list[int]:
+    """Frames whose name is `frame_id`, or ends with it behind the name of the pair."""
+    if item.frame_ids is None:
+        if item.frames == 1:
+            return [0]
+        raise UsageError(
+            f"sequence {item.name} has {item.frames} frames; the rule takes frame {frame_id!r} and "
+            "needs their names: give Listed(name, split, frames, frame_ids)"
+        )
+    names = enumerate(item.frame_ids)
+    return [t for t, name in names if name == frame_id or name.endswith(f"_{frame_id}")]
+
+
+def _at_least_one(rule: WindowRule, length: int) -> None:
+    if length < 1:
+        raise UsageError(f"rule {rule.name}: its windows have 1 frame or more, found {length}")
+
+
+_KINDS: dict[str, Callable[..., Iterator[Clip]]] = {
+    "chunks": _chunks,
+    "sliding": _sliding,
+    "random_step": _random_step,
+    "frames": _frames,
+}
