@@ -78,7 +78,7 @@ def decode_disparity(data: bytes) -> npt.NDArray[np.float64]:
     >>> decode_disparity(encode_disparity(np.array([[1.5, np.nan]])))
     array([[1.5, 0. ]])
     """
-    return decode_disparity_levels(data) * np.float64(DISPARITY_SCALE)
+    return np.multiply(decode_disparity_levels(data), DISPARITY_SCALE, dtype=np.float64)
 
 
 def decode_disparity_levels(data: bytes) -> Levels:

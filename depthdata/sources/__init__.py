@@ -39,6 +39,8 @@ __all__ = [
 GROUP = "depthdata.sources"
 
 _BUILT_IN = {
+    "kitti_2012": "depthdata.sources.kitti_2012",
+    "kitti_2015": "depthdata.sources.kitti_2015",
     "kitti_raw": "depthdata.sources.kitti_raw",
 }
 

@@ -58,17 +58,25 @@ class DriveGeometry:
         velodyne, oxts : bool
             Whether there are scans, packets: only what they need may not be missing.
         """
-        cam_to_cam = read_calibration(date / "calib_cam_to_cam.txt")
-        T_rect0_cam0 = rigid_transform(cam_to_cam.numbers("R_rect_00", 3, 3), np.zeros(3))
-        _check_rigid(T_rect0_cam0, cam_to_cam, "R_rect_00")
-        T_cam0_velo = T_velo_imu = None
-        path = date / "calib_velo_to_cam.txt"
-        if velodyne or oxts or path.is_file():
-            T_cam0_velo = _rigid(read_calibration(path))
-        path = date / "calib_imu_to_velo.txt"
-        if oxts or (T_cam0_velo is not None and path.is_file()):
-            T_velo_imu = _rigid(read_calibration(path))
-        return cls(cam_to_cam, T_rect0_cam0, T_cam0_velo, T_velo_imu)
+        velo_to_cam, imu_to_velo = date / "calib_velo_to_cam.txt", date / "calib_imu_to_velo.txt"
+        if not (velodyne or oxts or velo_to_cam.is_file()):
+            return cls.of(date / "calib_cam_to_cam.txt")
+        with_imu = oxts or imu_to_velo.is_file()
+        return cls.of(date / "calib_cam_to_cam.txt", velo_to_cam, imu_to_velo if with_imu else None)
+
+    @classmethod
+    def of(
+        cls, cam_to_cam: Path, velo_to_cam: Path | None = None, imu_to_velo: Path | None = None
+    ) -> DriveGeometry:
+        """Read calibration files; one that is left out is not needed."""
+        text = read_calibration(cam_to_cam)
+        T_rect0_cam0 = rigid_transform(text.numbers("R_rect_00", 3, 3), np.zeros(3))
+        _check_rigid(T_rect0_cam0, text, "R_rect_00")
+        T_cam0_velo = None if velo_to_cam is None else _rigid(read_calibration(velo_to_cam))
+        T_velo_imu = None
+        if T_cam0_velo is not None and imu_to_velo is not None:
+            T_velo_imu = _rigid(read_calibration(imu_to_velo))
+        return cls(text, T_rect0_cam0, T_cam0_velo, T_velo_imu)
 
     def projection(self, number: int) -> FloatArray:
         """Return ``P_rect``, (3, 4): a point of ``rect0`` to (u z, v z, z) in a camera."""
