@@ -43,6 +43,7 @@ _LIMIT = 1 << 16  # bytes of a calibration, pixels of a side
 _DEFLATE = 1040  # bytes that one compressed byte can stand for, at most
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _OWN = ("cam0", "cam1", "doffs", "baseline", "width", "height")
+_ORDER = ("ndisp", "isint", "vmin", "vmax", "dyavg", "dymax")  # of the published files
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +138,7 @@ def decode_calib(data: bytes, where: str = "calib.txt") -> Calib:
 
 
 def encode_calib(calib: Calib) -> bytes:
-    """Return the file that `decode_calib` reads, numbers as short as they can be exact.
+    """Return the file that `decode_calib` reads, lines and numbers as in the published files.
 
     Examples
     --------
@@ -152,8 +153,9 @@ def encode_calib(calib: Calib) -> bytes:
         "baseline": calib.baseline_mm,
         "width": calib.width,
         "height": calib.height,
-        **calib.facts,
+        **{key: calib.facts[key] for key in _ORDER if key in calib.facts},
     }
+    lines |= {key: value for key, value in calib.facts.items() if key not in lines}
     return "".join(f"{key}={_short(value)}\n" for key, value in lines.items()).encode("ascii")
 
 

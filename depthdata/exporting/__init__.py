@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["LAYOUTS", "export"]
 
-LAYOUTS: dict[str, str] = {}
+LAYOUTS: dict[str, str] = {
+    "eth3d": "depthdata.exporting.eth3d",
+    "middlebury": "depthdata.exporting.middlebury",
+}
 """Name of the source dataset -> module with ``write(sequences, root)``."""
 
 Progress = Callable[[int, int, str], None]

@@ -39,9 +39,11 @@ __all__ = [
 GROUP = "depthdata.sources"
 
 _BUILT_IN = {
+    "eth3d": "depthdata.sources.eth3d",
     "kitti_2012": "depthdata.sources.kitti_2012",
     "kitti_2015": "depthdata.sources.kitti_2015",
     "kitti_raw": "depthdata.sources.kitti_raw",
+    "middlebury": "depthdata.sources.middlebury",
 }
 
 
