@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from depthdata.errors import FormatError, UsageError
-from depthdata.splits import published_folder
+from depthdata.splits import Split, list_splits, load_split, published_folder
 
-__all__ = ["Clip", "Listed", "WindowRule", "list_windows", "load_windows"]
+__all__ = ["Clip", "Listed", "WindowRule", "list_windows", "load_selection", "load_windows"]
 
 FORMAT = "depthdata.windows"
 VERSION = 1
@@ -240,6 +240,24 @@ def load_windows(name: str, folder: str | Path | None = None, **parameters: int)
     """
     rule = _load(name, _folder(folder))
     return rule.set(**parameters) if parameters else rule
+
+
+def load_selection(name: str) -> Split | WindowRule:
+    """Load what is published under a name: a list of frames or a rule for windows.
+
+    Examples
+    --------
+    >>> type(load_selection("sintel/all")).__name__
+    'WindowRule'
+    """
+    if name in list_windows():
+        return load_windows(name)
+    if name in list_splits():
+        return load_split(name)
+    raise UsageError(
+        f"no split list {name!r}; known: {', '.join(list_splits())}; and rules for windows: "
+        f"{', '.join(list_windows())}"
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,27 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.errors import UsageError
+from depthdata.loading.candidates import Anchors, Ints, Selection, find_anchors
 from depthdata.loading.window import Window
-from depthdata.splits import Split
 
 if TYPE_CHECKING:
+    from depthdata.sequence import Camera
     from depthdata.sequence import Sequence as SequenceFile
 
-__all__ = ["Anchors", "Catalogue", "build_catalogue", "find_files"]
+__all__ = ["Catalogue", "Image", "build_catalogue", "find_files", "has_stream", "stream_of"]
 
 logger = logging.getLogger(__name__)
 
 Root = str | Path | Iterable[str | Path]
-
-
-@dataclass(frozen=True)
-class Anchors:
-    """Candidate anchor frames of one sequence and camera, in dataset order of `rank`."""
-
-    source: int
-    cameras: tuple[str, ...]
-    frame: npt.NDArray[np.int64]
-    rank: npt.NDArray[np.int64]
+Image = str | Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +39,23 @@ class Catalogue:
     source, rig : int array, (n,)
         File and cameras of each sample.
     frames : int array, (n, K)
-        Timeline frames of each sample.
+        Timeline frames of each sample, with -1 behind the last one of a sample that has fewer
+        than K.
     anchor : int array, (n,)
         The anchor frame of each sample.
     """
 
     paths: tuple[Path, ...]
     rigs: tuple[tuple[str, ...], ...]
-    source: npt.NDArray[np.int64]
-    rig: npt.NDArray[np.int64]
-    frames: npt.NDArray[np.int64]
-    anchor: npt.NDArray[np.int64]
+    source: Ints
+    rig: Ints
+    frames: Ints
+    anchor: Ints
+
+    def window(self, i: int) -> list[int]:
+        """Return the timeline frames of sample `i`."""
+        frames: list[int] = self.frames[i].tolist()
+        return frames if frames[-1] >= 0 else [t for t in frames if t >= 0]
 
 
 def find_files(root: Root) -> tuple[Path, ...]:
@@ -77,41 +75,56 @@ def find_files(root: Root) -> tuple[Path, ...]:
     return files
 
 
+def stream_of(camera: Camera, name: str, image: Image) -> str:
+    """Return which stream of a camera is wanted under a name: another picture may stand for rgb."""
+    if name != "rgb":
+        return name
+    return image if isinstance(image, str) else image.get(camera.name, name)
+
+
+def has_stream(camera: Camera, name: str) -> bool:
+    """Whether a camera has a stream, stored or derived."""
+    return name in camera.streams or name in getattr(camera, "derived", ())
+
+
 def build_catalogue(
     paths: Sequence[Path],
     sequences: Sequence[SequenceFile],
-    split: Split | None,
+    selection: Selection | None,
     window: Window,
     cameras: tuple[str, ...] | None,
     streams: tuple[str, ...],
     require: tuple[str, ...],
+    image: Image,
 ) -> Catalogue:
-    """List the samples: split lines or every `hop`-th frame, less the windows that do not fit."""
-    candidates = (
-        _every_frame(sequences, cameras, window.hop)
-        if split is None
-        else _lines_on_disk(sequences, cameras, split)
-    )
-    _streams_somewhere(sequences, candidates, (*streams, *require))
+    """List the samples: what is selected, or every `hop`-th frame, less what does not fit."""
+    candidates = find_anchors(sequences, cameras, selection, window.hop)
+    _streams_somewhere(sequences, candidates, (*streams, *require), image)
     parts: list[tuple[npt.NDArray[np.int64], ...]] = []
     total = left = lacking = 0
     rigs = tuple(sorted({c.cameras for c in candidates}))
+    longest = max(len(window) if c.frames is None else c.frames.shape[1] for c in candidates)
     for anchors in candidates:
         seq = sequences[anchors.source]
-        frames, keep = window.frames(
-            anchors.frame, _images_present(seq, anchors.cameras, streams), seq.timestamps
-        )
-        have = _present(seq, anchors.cameras[:1], require)[anchors.frame.clip(0, len(seq) - 1)]
+        usable = _images_present(seq, anchors.cameras, streams, image)
+        if anchors.frames is None:
+            frames, keep = window.frames(anchors.frame, usable, seq.timestamps)
+        else:
+            frames, keep = anchors.frames, _fit(anchors.frames, usable)
+        have = _present(seq, anchors.cameras[:1], require, image)
+        have = have[anchors.frame.clip(0, len(seq) - 1)]
         total += len(keep)
         left += int((~keep).sum())
         lacking += int((keep & ~have).sum())
         keep &= have
         count = int(keep.sum())
+        padded = np.full((count, longest), -1, dtype=np.int64)
+        padded[:, : frames.shape[1]] = frames[keep]
         parts.append(
             (
                 np.full(count, anchors.source, dtype=np.int64),
                 np.full(count, rigs.index(anchors.cameras), dtype=np.int64),
-                frames[keep],
+                padded,
                 anchors.frame[keep],
                 anchors.rank[keep],
             )
@@ -138,123 +151,77 @@ def build_catalogue(
     )
 
 
-def _every_frame(
-    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, hop: int
-) -> list[Anchors]:
-    candidates: list[Anchors] = []
-    start = 0
-    for i, seq in enumerate(sequences):
-        wanted = cameras or (("left",) if "left" in seq.cameras else tuple(seq.cameras)[:1])
-        if any(c not in seq.cameras for c in wanted):
-            logger.info("%s: left out, it lacks one of the cameras %s", seq.path, wanted)
-            continue
-        frame = np.arange(0, len(seq), hop, dtype=np.int64)
-        candidates.append(Anchors(i, wanted, frame, start + np.arange(len(frame))))
-        start += len(frame)
-    if not candidates:
-        raise UsageError(_no_camera(sequences, cameras))
-    return candidates
-
-
-def _lines_on_disk(
-    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, split: Split
-) -> list[Anchors]:
-    names: dict[str, int] = {}
-    for i, seq in enumerate(sequences):
-        names.setdefault(seq.name, i)
-        if seq.split:
-            names.setdefault(f"{seq.split}/{seq.name}", i)
-    found = {s: names.get(s, names.get(s.rpartition("/")[2], -1)) for s in split.sequences}
-    present = sum(i >= 0 for i in found.values())
-    if present == 0:
-        some = ", ".join(seq.name for seq in sequences[:3]) + (" ..." if len(sequences) > 3 else "")
-        raise UsageError(
-            f"split {split.name}: 0 of its {len(found)} sequences are among the "
-            f"{len(sequences)} files given ({some}); convert {split.sequences[0]} and the others, "
-            "or choose another split"
-        )
-    if present < len(found):
-        logger.warning(
-            "split %s: %d of its %d sequences are on disk", split.name, present, len(found)
-        )
-    candidates: list[Anchors] = []
-    other = lost = 0
-    for g, (name, camera) in enumerate(split.groups):
-        if found[name] < 0:
-            continue
-        seq = sequences[found[name]]
-        rank = np.flatnonzero(split.group == g)
-        rig = cameras or (camera,)
-        if rig[0] != camera or any(c not in seq.cameras for c in rig):
-            other += len(rank)
-            continue
-        frame = _timeline_index(seq, split.frame[rank], split.frame_refers_to)
-        lost += int((frame < 0).sum())
-        rank, frame = rank[frame >= 0], frame[frame >= 0]
-        candidates.append(Anchors(found[name], rig, frame, rank))
-    if lost:
-        logger.warning("split %s: %d of its frames are not in the files", split.name, lost)
-    if not candidates:
-        raise UsageError(
-            f"split {split.name}: none of its {other} lines on disk is of camera "
-            f"{(cameras or ('?',))[0]} with all of {cameras}; its cameras are "
-            f"{sorted({c for _, c in split.groups})}, the files have "
-            f"{sorted({c for s in sequences for c in s.cameras})}"
-        )
-    return candidates
-
-
-def _timeline_index(
-    seq: SequenceFile, frame: npt.NDArray[np.int64], refers_to: str
-) -> npt.NDArray[np.int64]:
-    """Position in the timeline of each frame of a list; -1 where there is none."""
-    if refers_to == "frame_id" and all(name.isdecimal() for name in seq.frame_ids):
-        position = {int(name): t for t, name in enumerate(seq.frame_ids)}
-        return np.array([position.get(f, -1) for f in frame.tolist()], dtype=np.int64)
-    return np.where((frame >= 0) & (frame < len(seq)), frame, -1)
+def _fit(frames: Ints, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which clips lie in the sequence and meet usable frames only."""
+    there = frames >= 0
+    inside = frames < len(usable)
+    found = usable[frames.clip(0, len(usable) - 1)] if len(usable) else inside
+    return np.asarray(((inside & found) | ~there).all(axis=1) & there[:, 0])
 
 
 def _streams_somewhere(
-    sequences: Sequence[SequenceFile], candidates: Sequence[Anchors], streams: tuple[str, ...]
+    sequences: Sequence[SequenceFile],
+    candidates: Sequence[Anchors],
+    streams: tuple[str, ...],
+    image: Image,
 ) -> None:
+    """Raise where nothing has a stream, or where a picture has another name in a file."""
     pairs = sorted({(a.source, c) for a in candidates for c in a.cameras})
+    cameras = {pair: sequences[pair[0]].cameras[pair[1]] for pair in pairs}
+    odd = [] if isinstance(image, str) else sorted(image.keys() - {c for _, c in pairs})
+    if odd:
+        raise UsageError(
+            f"image names camera {', '.join(odd)}; the cameras loaded are "
+            f"{', '.join(sorted({c for _, c in pairs}))}"
+        )
     for name in streams:
-        if not any(name in sequences[i].cameras[c].streams for i, c in pairs):
-            there = sorted({s for i, c in pairs for s in sequences[i].cameras[c].streams})
+        wanted = {pair: stream_of(camera, name, image) for pair, camera in cameras.items()}
+        found = {pair for pair in pairs if has_stream(cameras[pair], wanted[pair])}
+        for i, c in pairs:
+            others = [s for s in cameras[i, c].streams if is_rendering(s)]
+            if (i, c) not in found and name == "rgb" and others:
+                raise UsageError(
+                    f"{sequences[i].path}: camera {c} has no picture {wanted[i, c]!r} but "
+                    f"{', '.join(others)}; give image={others[0]!r}"
+                )
+        if not found:
+            there = sorted({s for i, c in pairs for s in _all_streams(cameras[i, c])})
             seq = sequences[pairs[0][0]]
             raise UsageError(
-                f"{seq.path}{' and the others' if len(pairs) > 1 else ''}: no stream {name!r} in "
-                f"cameras {sorted({c for _, c in pairs})}; there are: {', '.join(there) or 'none'}"
+                f"{seq.path}{' and the others' if len(pairs) > 1 else ''}: no stream "
+                f"{wanted[pairs[0]]!r} in cameras {sorted({c for _, c in pairs})}; there are: "
+                f"{', '.join(there) or 'none'}"
             )
 
 
+def is_rendering(name: str) -> bool:
+    """Whether a stream is a picture of the same view as ``rgb``, which may stand for it."""
+    return name == "rgb" or (name.startswith("rgb_") and not name[4:5].isdigit())
+
+
+def _all_streams(camera: Camera) -> tuple[str, ...]:
+    return (*camera.streams, *getattr(camera, "derived", ()))
+
+
 def _images_present(
-    seq: SequenceFile, cameras: tuple[str, ...], streams: tuple[str, ...]
+    seq: SequenceFile, cameras: tuple[str, ...], streams: tuple[str, ...], image: Image
 ) -> npt.NDArray[np.bool_]:
     """Frames in which every image stream of every camera is there."""
     usable = np.ones(len(seq), dtype=bool)
     for camera in cameras:
         cam = seq.cameras[camera]
-        for name in streams:
+        for name in (stream_of(cam, each, image) for each in streams):
             if name in cam.streams and cam[name].kind == "encoded":
                 usable &= cam[name].present
     return usable
 
 
 def _present(
-    seq: SequenceFile, cameras: tuple[str, ...], streams: tuple[str, ...]
+    seq: SequenceFile, cameras: tuple[str, ...], streams: tuple[str, ...], image: Image
 ) -> npt.NDArray[np.bool_]:
     present = np.ones(len(seq), dtype=bool)
     for camera in cameras:
         cam = seq.cameras[camera]
-        for name in streams:
-            present &= cam[name].present if name in cam.streams else False
+        for name in (stream_of(cam, each, image) for each in streams):
+            present &= cam[name].present if has_stream(cam, name) else False
     return present
-
-
-def _no_camera(sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None) -> str:
-    there = sorted({c for seq in sequences for c in seq.cameras})
-    return (
-        f"{sequences[0].path}{' and the others' if len(sequences) > 1 else ''}: "
-        f"no camera {', '.join(cameras or ('at all',))}; there are: {', '.join(there) or 'none'}"
-    )

@@ -12,14 +12,22 @@ import torch
 from torch.utils.data import Dataset
 
 from depthdata.errors import UsageError
-from depthdata.geometry import scale_intrinsics
 from depthdata.loading.batch import Samples, collate, new_tensor, sample_of
-from depthdata.loading.catalogue import build_catalogue, find_files
+from depthdata.loading.cameras import baselines, cameras_at, vary
+from depthdata.loading.candidates import Selection
+from depthdata.loading.catalogue import (
+    Image,
+    build_catalogue,
+    find_files,
+    has_stream,
+    stream_of,
+)
 from depthdata.loading.fields import Field, allocate, fields_of, fill
 from depthdata.loading.handles import Handles, Threads
 from depthdata.loading.window import Window
 from depthdata.sequence import open_sequence
-from depthdata.splits import Split, load_split
+from depthdata.splits import Split
+from depthdata.windows import Clip, WindowRule, load_selection
 
 __all__ = ["SequenceDataset", "Transform"]
 
@@ -42,17 +50,22 @@ class SequenceDataset(Dataset[Sample]):
     ----------
     root : path or iterable of paths
         A folder of sequence files, one file, or several of either.
-    split : str or Split, optional
-        A published list (`depthdata.list_splits`) or one's own; its lines in its order. Without
-        it, the frames of all sequences.
-    window : Window
-        The frames of a sample.
+    split : str, Split, WindowRule, or iterable of (sequence, frames), optional
+        What the samples are, in its order: a published list of frames (`depthdata.list_splits`),
+        a published rule for windows (`depthdata.windows.list_windows`), or one's own list or
+        clips. Without it, the frames of all sequences.
+    window : Window, optional
+        The frames of a sample around each frame of a list. A rule gives the frames itself.
     cameras : tuple of str, optional
         The first camera's keys have no prefix, those of the others ``<camera>_``. Of a split, only
         the lines of the first camera are used. Not given: the camera of each line, or without
         a split ``left`` or else the first camera of the sequence.
     streams : tuple of str
-        Names in the file: ``rgb``, ``depth``, ``flow_forward``, ``masks/moving`` ...
+        Names in the file: ``rgb``, ``depth``, ``flow_forward``, ``masks/moving`` ... Of a stereo
+        pair, depth is made of disparity and disparity of depth where only one is stored.
+    image : str or mapping of camera to str, optional
+        The picture that is delivered as ``rgb``: ``"rgb_final"``, or
+        ``{"right": "rgb_exposure"}``. Not given: that of the rule, or ``rgb``.
     size : (height, width), optional
         Resize everything, intrinsics included. Needed where images differ in size.
     verify : bool
@@ -77,14 +90,17 @@ class SequenceDataset(Dataset[Sample]):
     ========================  ================  ====================================================
     ``rgb``                   (K, 3, H, W) u8   grey images three times
     ``depth``                 (K, H, W) f4      metres, 0 where ``depth_valid`` (K, H, W) is False
-    ``disparity``             (K, H, W) f4      pixels of the sample's own width, likewise
+    ``disparity`` ...         (K, H, W) f4      pixels of the sample's own width, likewise
+                                                (``disparity_y``: of its height)
     ``flow_forward``          (K, 2, H, W) f4   pixels of the sample's own size, valid (K, H, W)
-    ``masks_moving`` ...      (K, H, W) u8|i4   valid (K,): whether the frame has it
+    ``masks_moving`` ...      (K, H, W) u8|i4   0 where ``masks_moving_valid`` (K, H, W) is False:
+                                                the frame has none, or the source does not know
     ``depth_points``          (K, P, 3) f4      x, y, depth with ``points``; valid (K, P)
     ``intrinsics``            (K, 3, 3) f4      of the sample's own size
     ``T_world_cam``           (K, 4, 4) f8      NaN where unknown
     ``timestamps``            (K,) i8           nanoseconds
-    ``baseline``              () f4             metres, where the first two cameras are a pair
+    ``baselines``             (K,) f4           metres, where the first two cameras are a pair
+    ``baseline``              () f4             the same, where it never changes in the dataset
     ``index``                 dict              sequence, camera, frame (in the timeline), frame_id
     ========================  ================  ====================================================
 
@@ -94,15 +110,19 @@ class SequenceDataset(Dataset[Sample]):
     ...                           streams=("rgb",), size=(192, 640))           # doctest: +SKIP
     >>> loader = DataLoader(dataset, 12, shuffle=True, num_workers=2,
     ...                     collate_fn=collate)                                # doctest: +SKIP
+    >>> clips = SequenceDataset("dynamic_replica", split="dynamic_replica/test_150",
+    ...                         cameras=("left", "right"),
+    ...                         streams=("rgb", "disparity"))               # doctest: +SKIP
     """
 
     def __init__(
         self,
         root: str | Path | Iterable[str | Path],
-        split: Split | str | None = None,
+        split: str | Split | WindowRule | Iterable[tuple[str, Iterable[int]]] | None = None,
         window: Window | None = None,
         cameras: Sequence[str] | None = None,
         streams: Sequence[str] = ("rgb",),
+        image: Image | None = None,
         size: tuple[int, int] | None = None,
         verify: bool = True,
         transform: Transform | None = None,
@@ -111,10 +131,13 @@ class SequenceDataset(Dataset[Sample]):
         seed: int = 0,
         threads: int = 1,
     ) -> None:
-        self.split = load_split(split) if isinstance(split, str) else split
+        self.split = _selection(split)
+        if window is not None and not isinstance(self.split, Split | None):
+            raise UsageError("a rule or a list of clips says which frames make a sample; no window")
         self.window = window or Window()
         self.cameras = _names(cameras, "cameras") if cameras is not None else None
         self.streams = _names(streams, "streams")
+        self.image = _image(image, self.split, self.streams)
         self.size = _checked_size(size)
         self.transform = transform
         self.seed = seed
@@ -132,12 +155,13 @@ class SequenceDataset(Dataset[Sample]):
             self.cameras,
             self.streams,
             _names(require, "require") if require else (),
+            self.image,
         )
         self._handles = Handles(self._catalogue.paths, check=verify)
         by_path = dict(zip(paths, opened, strict=True))
-        self._fields = self._decide_fields(
-            [by_path[path] for path in self._catalogue.paths], points
-        )
+        used = [by_path[path] for path in self._catalogue.paths]
+        self._fields = self._decide_fields(used, points)
+        self._varying = vary(used, self._catalogue.rigs)
         for sequence in opened:
             sequence.close()
 
@@ -156,15 +180,18 @@ class SequenceDataset(Dataset[Sample]):
                 sequences[s].cameras[self._catalogue.rigs[r][position]] for s, r in sorted(pairs)
             ]
             prefix = f"{cameras[0].name}_" if position else ""
-            fields.append(fields_of(cameras, self.streams, prefix, points))
+            fields.append(fields_of(cameras, self.streams, self.image, prefix, points))
         return fields
 
     def __len__(self) -> int:
         return len(self._catalogue.anchor)
 
     def __repr__(self) -> str:
+        counts = (self._catalogue.frames >= 0).sum(axis=1)
+        low, high = counts.min(), counts.max()
         return (
-            f"SequenceDataset({len(self)} samples of {len(self.window)} frames from "
+            f"SequenceDataset({len(self)} samples of {low if low == high else f'{low} to {high}'} "
+            f"frames from "
             f"{len(self._catalogue.paths)} sequences; {', '.join(self.streams)})"
         )
 
@@ -189,7 +216,7 @@ class SequenceDataset(Dataset[Sample]):
             "path": c.paths[c.source[i]],
             "cameras": c.rigs[c.rig[i]],
             "frame": int(c.anchor[i]),
-            "frames": tuple(c.frames[i].tolist()),
+            "frames": tuple(c.window(i)),
         }
 
     def __getitem__(self, i: int) -> Sample:
@@ -212,10 +239,16 @@ class SequenceDataset(Dataset[Sample]):
 
     def _decode(self, indices: list[int]) -> Sample:
         c = self._catalogue
-        lead = (len(indices), len(self.window))
         files = [self._handles[i] for i in c.source[indices].tolist()]
         rigs = [c.rigs[r] for r in c.rig[indices].tolist()]
-        frames = c.frames[indices].tolist()
+        frames = [c.window(i) for i in indices]
+        counts = {len(ts) for ts in frames}
+        if len(counts) > 1:
+            raise UsageError(
+                f"samples of one batch differ in their number of frames: {sorted(counts)}; "
+                "load them one at a time (batch_size=1)"
+            )
+        lead = (len(indices), counts.pop())
         batch: Sample = {}
         tasks: list[tuple[Any, ...]] = []
         for position, fields in enumerate(self._fields):
@@ -226,14 +259,15 @@ class SequenceDataset(Dataset[Sample]):
                 tensors = allocate(field, lead, hw, new_tensor)
                 arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
                 for b, camera in enumerate(cameras):
-                    stream = camera[field.stream] if field.stream in camera.streams else None
+                    name = stream_of(camera, field.stream, self.image)
+                    stream = camera[name] if has_stream(camera, name) else None
                     for k, t in enumerate(frames[b]):
                         tasks.append((field, arrays, (b, k), stream, t, hw))
                 batch.update(tensors)
-            batch.update(_geometry(prefix, files, cameras, frames, hw))
+            batch.update(cameras_at(prefix, cameras, frames, hw))
         self._threads.each(fill, tasks)
         if len(self._fields) > 1:
-            batch.update(_baseline(files, rigs))
+            batch.update(baselines(files, rigs, frames, varying=self._varying))
         anchors = c.anchor[indices]
         batch["index"] = {
             "sequence": [f.name for f in files],
@@ -244,38 +278,6 @@ class SequenceDataset(Dataset[Sample]):
         return batch
 
 
-def _geometry(
-    prefix: str, files: list[Any], cameras: list[Any], frames: list[list[int]], hw: tuple[int, int]
-) -> Sample:
-    lead = (len(cameras), len(frames[0]))
-    intrinsics = np.empty((*lead, 3, 3), dtype=np.float64)
-    pose = np.full((*lead, 4, 4), np.nan)
-    times = np.empty(lead, dtype=np.int64)
-    for b, (file, camera, ts) in enumerate(zip(files, cameras, frames, strict=True)):
-        for k, t in enumerate(ts):
-            intrinsics[b, k] = camera.intrinsics(t)
-        if (camera.height, camera.width) != hw:
-            intrinsics[b] = scale_intrinsics(intrinsics[b], (camera.height, camera.width), hw)
-        if camera.poses is not None:
-            pose[b] = camera.poses[ts]
-        times[b] = (camera.timestamps if camera.timestamps is not None else file.timestamps)[ts]
-    return {
-        f"{prefix}intrinsics": torch.from_numpy(intrinsics.astype(np.float32)),
-        f"{prefix}T_world_cam": torch.from_numpy(pose),
-        f"{prefix}timestamps": torch.from_numpy(times),
-    }
-
-
-def _baseline(files: list[Any], rigs: list[tuple[str, ...]]) -> Sample:
-    values = [
-        next((p.baseline for p in f.stereo_pairs if (p.left, p.right) == rig[:2]), None)
-        for f, rig in zip(files, rigs, strict=True)
-    ]
-    if any(v is None for v in values):
-        return {}
-    return {"baseline": torch.tensor(values, dtype=torch.float32)}
-
-
 def _common_size(cameras: list[Any]) -> tuple[int, int]:
     sizes = sorted({(camera.height, camera.width) for camera in cameras})
     if len(sizes) > 1:
@@ -283,6 +285,25 @@ def _common_size(cameras: list[Any]) -> tuple[int, int]:
             f"images of one batch differ in size: {sizes}; give the dataset size=(height, width)"
         )
     return sizes[0]
+
+
+def _selection(split: Any) -> Selection | None:
+    if isinstance(split, str):
+        return load_selection(split)
+    if split is None or isinstance(split, Split | WindowRule):
+        return split
+    clips = tuple(Clip(str(name), tuple(int(t) for t in frames)) for name, frames in split)
+    if not clips or any(not clip.frames or min(clip.frames) < 0 for clip in clips):
+        raise UsageError("clips need at least one frame each, counted from 0")
+    return clips
+
+
+def _image(image: Image | None, split: Selection | None, streams: tuple[str, ...]) -> Image:
+    if image is None:
+        return split.images[0] if isinstance(split, WindowRule) and split.images else "rgb"
+    if "rgb" not in streams:
+        raise UsageError(f"image={image!r} is delivered as rgb, which streams does not name")
+    return image if isinstance(image, str) else dict(image)
 
 
 def _names(names: Sequence[str], what: str) -> tuple[str, ...]:

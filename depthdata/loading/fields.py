@@ -18,7 +18,14 @@ import numpy.typing as npt
 import torch
 
 from depthdata.errors import AbsentFrameError, UsageError
-from depthdata.loading.maps import densify, nearest_resize, scale_points
+from depthdata.loading.catalogue import Image, has_stream, stream_of
+from depthdata.loading.maps import (
+    densify,
+    disparity_factor,
+    is_disparity,
+    nearest_resize,
+    scale_points,
+)
 
 if TYPE_CHECKING:
     from depthdata.sequence import Camera
@@ -41,7 +48,7 @@ class Field:
     Attributes
     ----------
     stream : str
-        Name in the file, for example ``"masks/moving"``.
+        Name in the file, for example ``"masks/moving"``; for ``"rgb"`` another picture may stand.
     key : str
         Name in the sample, for example ``"right_masks_moving"``.
     kind : {"image", "map", "flow", "labels", "points"}
@@ -59,18 +66,27 @@ class Field:
 
     @property
     def is_disparity(self) -> bool:
-        """Whether values are pixels along a row, so that they scale with the width."""
-        return self.stream.split("/")[-1].startswith("disparity")
+        """Whether values are pixels along a row or a column, so that they scale with the image."""
+        return is_disparity(self.stream)
+
+    def factor(self, native: Size, hw: Size) -> float:
+        """Return what values are multiplied with when an image of size `native` becomes `hw`."""
+        return disparity_factor(self.stream, native, hw)
 
 
 def fields_of(
-    cameras: Iterable[Camera], streams: Iterable[str], prefix: str, points: bool | int
+    cameras: Iterable[Camera],
+    streams: Iterable[str],
+    image: Image,
+    prefix: str,
+    points: bool | int,
 ) -> tuple[Field, ...]:
     """Decide the fields of one camera position of all sequences; streams it lacks are left out."""
     cameras = tuple(cameras)
     fields = []
     for name in streams:
-        found = [camera[name] for camera in cameras if name in camera.streams]
+        names = [(camera, stream_of(camera, name, image)) for camera in cameras]
+        found = [camera[stream] for camera, stream in names if has_stream(camera, stream)]
         if found:
             fields.append(_field(name, found, prefix, points))
     return tuple(fields)
@@ -126,7 +142,7 @@ def allocate(field: Field, lead: tuple[int, ...], hw: Size, new: New) -> dict[st
     valid: dict[str, tuple[int, ...]] = {
         "map": hw,
         "flow": hw,
-        "labels": (),
+        "labels": hw,
         "points": (field.capacity,),
     }
     tensors = {field.key: new((*lead, *shapes[field.kind]), field.dtype)}
@@ -161,29 +177,45 @@ def _is_points(stream: Stream | None) -> bool:
 def _fill_labels(
     field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
 ) -> None:
-    value[...] = nearest_resize(stream[t], hw)
-    valid[...] = True
+    labels = nearest_resize(stream[t], hw)
+    value[...] = labels
+    if stream.missing is None:
+        valid.fill(True)
+        return
+    np.not_equal(labels, stream.missing, out=valid)
+    _blank(value, valid)
 
 
 def _fill_map(
     field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
 ) -> None:
-    read = nearest_resize(stream[t], hw)
-    np.isfinite(read, out=valid)
-    np.multiply(read, hw[1] / stream.shape[1] if field.is_disparity else 1, out=value)
-    if not valid.all():
-        value[~valid] = 0
+    native: Size = (stream.shape[0], stream.shape[1])
+    if native == hw:
+        stream.read_into(t, value)
+    else:
+        np.multiply(nearest_resize(stream[t], hw), field.factor(native, hw), out=value)
+    np.isfinite(value, out=valid)
+    _blank(value, valid)
 
 
 def _fill_flow(
     field: Field, value: Array, valid: Array, stream: DenseStream, t: int, hw: Size
 ) -> None:
-    read = nearest_resize(stream[t], hw)
-    np.isfinite(read).all(axis=0, out=valid)
-    np.multiply(read[0], hw[1] / stream.shape[2], out=value[0])
-    np.multiply(read[1], hw[0] / stream.shape[1], out=value[1])
+    native: Size = (stream.shape[1], stream.shape[2])
+    if native == hw:
+        stream.read_into(t, value)
+    else:
+        read = nearest_resize(stream[t], hw)
+        np.multiply(read[0], hw[1] / native[1], out=value[0])
+        np.multiply(read[1], hw[0] / native[0], out=value[1])
+    np.isfinite(value).all(axis=0, out=valid)
+    _blank(value, valid)
+
+
+def _blank(value: Array, valid: Array) -> None:
+    """Write zeros where nothing is valid; `value` may have axes in front."""
     if not valid.all():
-        value[:, ~valid] = 0
+        np.copyto(value, 0, where=~valid)
 
 
 def _fill_image(
@@ -191,7 +223,7 @@ def _fill_image(
 ) -> None:
     image = _decoded(stream, t)
     if image.shape[:2] == hw:
-        cv2.split(image, list(value))
+        cv2.split(image, list(value))  # straight into the three planes of the batch
         return
     resized = torch.nn.functional.interpolate(
         torch.from_numpy(image).permute(2, 0, 1)[None],
@@ -235,7 +267,7 @@ def _fill_scattered(
     if keep is not None and not keep.all():
         flat, measured = flat[keep], measured[keep]
     if field.is_disparity:
-        measured = measured * np.float32(hw[1] / native[1])
+        measured = measured * np.float32(field.factor(native, hw))
     value.fill(0)
     densify(value.reshape(-1), flat, measured, largest=field.is_disparity)
     valid.fill(False)
@@ -255,8 +287,7 @@ def _fill_points(
     x, y = points.positions()
     value[:n, 0], value[:n, 1] = scale_points(x, y, (stream.shape[0], stream.shape[1]), hw)
     value[:n, 2] = points.value
-    if field.is_disparity:
-        value[:n, 2] *= hw[1] / stream.shape[1]
+    value[:n, 2] *= field.factor((stream.shape[0], stream.shape[1]), hw)
     value[n:] = 0
     valid[:n] = True
     valid[n:] = False

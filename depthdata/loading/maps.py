@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["densify", "nearest_resize", "scale_points"]
+__all__ = ["densify", "disparity_factor", "is_disparity", "nearest_resize", "scale_points"]
 
 Float = npt.NDArray[np.float32]
 
@@ -28,6 +28,32 @@ def nearest_resize(values: npt.NDArray[np.generic], hw: tuple[int, int]) -> npt.
     rows = ((2 * np.arange(hw[0]) + 1) * height) // (2 * hw[0])
     columns = ((2 * np.arange(hw[1]) + 1) * width) // (2 * hw[1])
     return values[..., rows[:, None], columns]
+
+
+def is_disparity(name: str) -> bool:
+    """Whether values of a stream are pixels of a stereo match: they scale with the image.
+
+    Examples
+    --------
+    >>> is_disparity("disparity_change_forward"), is_disparity("depth")
+    (True, False)
+    """
+    return name.startswith("disparity") and not name.endswith("_valid")
+
+
+def disparity_factor(name: str, from_hw: tuple[int, int], to_hw: tuple[int, int]) -> float:
+    """Return what the values of a stream are multiplied with when its image changes size.
+
+    ``disparity_y`` is along a column, every other disparity along a row; the rest is as it was.
+
+    Examples
+    --------
+    >>> [disparity_factor(name, (4, 8), (2, 8)) for name in ("disparity", "disparity_y")]
+    [1.0, 0.5]
+    """
+    if not is_disparity(name):
+        return 1.0
+    return to_hw[0] / from_hw[0] if name == "disparity_y" else to_hw[1] / from_hw[1]
 
 
 def scale_points(

@@ -17,6 +17,7 @@ import torch
 from depthdata.errors import UsageError
 from depthdata.geometry import crop_intrinsics, scale_intrinsics
 from depthdata.loading.batch import Sample, collate, sample_of
+from depthdata.loading.maps import disparity_factor, is_disparity
 
 __all__ = [
     "CenterCrop",
@@ -31,7 +32,7 @@ __all__ = [
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 _CAMERA_KEYS = ("intrinsics", "T_world_cam", "timestamps")
-_SHARED_KEYS = ("baseline", "index")
+_SHARED_KEYS = ("baseline", "baselines", "index")
 
 
 def cameras_of(sample: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -130,7 +131,7 @@ class HorizontalFlip:
             width = _width(sample, names)
             for name, key in names.items():
                 out[key] = _mirrored(name, sample[key], width)
-        return _swap_pair(out) if "baseline" in sample else out
+        return _swap_pair(out) if "baseline" in sample or "baselines" in sample else out
 
 
 @dataclass(frozen=True)
@@ -163,10 +164,6 @@ def _is_image(name: str, value: torch.Tensor) -> bool:
 
 def _is_flow(name: str, value: torch.Tensor) -> bool:
     return name.startswith("flow_") and not name.endswith("_valid")
-
-
-def _is_disparity(name: str) -> bool:
-    return name.startswith("disparity") and not name.endswith("_valid")
 
 
 def _height_width(sample: Sample, names: Mapping[str, str]) -> tuple[int, int]:
@@ -259,8 +256,7 @@ def _resized(
         value = value.clone()
         value[..., 0] = (value[..., 0] + 0.5) * sx - 0.5
         value[..., 1] = (value[..., 1] + 0.5) * sy - 0.5
-        if _is_disparity(name):
-            value[..., 2] *= sx
+        value[..., 2] *= disparity_factor(name, native, size)
         return value
     if not _is_spatial(name, value):
         return value
@@ -273,8 +269,8 @@ def _resized(
     rows = (2 * torch.arange(size[0], device=value.device) + 1) * native[0] // (2 * size[0])
     columns = (2 * torch.arange(size[1], device=value.device) + 1) * native[1] // (2 * size[1])
     value = value.index_select(-2, rows).index_select(-1, columns)
-    if _is_disparity(name):
-        value = value * sx
+    if is_disparity(name):
+        value = value * disparity_factor(name, native, size)
     elif _is_flow(name, value):
         value[..., 0, :, :] *= sx
         value[..., 1, :, :] *= sy

@@ -46,11 +46,13 @@ def test_a_sample(plane: Plane, shown: Shown) -> None:
     assert sample["flow_forward_valid"].shape == (3, 24, 40)
     assert sample["masks_moving"].dtype == torch.uint8
     assert sample["masks_moving"][:, 0, 0].tolist() == [0, 1, 1]
-    assert sample["masks_moving_valid"].tolist() == [True, True, True]
+    assert sample["masks_moving_valid"].shape == (3, 24, 40)
+    assert sample["masks_moving_valid"].all()
     assert sample["intrinsics"].dtype == torch.float32
     assert sample["T_world_cam"].dtype == torch.float64
     assert sample["timestamps"].tolist() == [200_000_000, 100_000_000, 300_000_000]
     assert float(sample["baseline"]) == 0.5
+    assert sample["baselines"].tolist() == [0.5] * 3
 
 
 @pytest.mark.parametrize("sparse", [False, True])

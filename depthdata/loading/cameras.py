@@ -1,0 +1,77 @@
+"""What a sample says of its cameras: intrinsics, poses, times, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from depthdata.geometry import scale_intrinsics
+
+if TYPE_CHECKING:
+    from depthdata.sequence import Camera, StereoPair
+    from depthdata.sequence import Sequence as SequenceFile
+
+__all__ = ["baselines", "cameras_at", "vary"]
+
+
+def cameras_at(
+    prefix: str,
+    cameras: Sequence[Camera],
+    frames: Sequence[Sequence[int]],
+    hw: tuple[int, int],
+) -> dict[str, torch.Tensor]:
+    """Return intrinsics, poses and times of each camera and frame, for images of size `hw`."""
+    lead = (len(cameras), len(frames[0]))
+    intrinsics = np.empty((*lead, 3, 3), dtype=np.float64)
+    pose = np.full((*lead, 4, 4), np.nan)
+    times = np.empty(lead, dtype=np.int64)
+    for b, (camera, ts) in enumerate(zip(cameras, frames, strict=True)):
+        for k, t in enumerate(ts):
+            intrinsics[b, k] = camera.intrinsics(t)
+        if (camera.height, camera.width) != hw:
+            intrinsics[b] = scale_intrinsics(intrinsics[b], (camera.height, camera.width), hw)
+        if camera.poses is not None:
+            pose[b] = camera.poses[ts]
+        times[b] = camera.timestamps[ts]
+    return {
+        f"{prefix}intrinsics": torch.from_numpy(intrinsics.astype(np.float32)),
+        f"{prefix}T_world_cam": torch.from_numpy(pose),
+        f"{prefix}timestamps": torch.from_numpy(times),
+    }
+
+
+def baselines(
+    files: Sequence[SequenceFile],
+    rigs: Sequence[tuple[str, ...]],
+    frames: Sequence[Sequence[int]],
+    *,
+    varying: bool,
+) -> dict[str, torch.Tensor]:
+    """Return ``baselines`` (B, K) of the first two cameras, and ``baseline`` (B,) of constant ones.
+
+    Nothing where they are not a pair. `varying` says that some pair of the dataset changes: then
+    there is no single number, in any sample.
+    """
+    pairs = [_pair(file, rig) for file, rig in zip(files, rigs, strict=True)]
+    values = [
+        [pair.at(t) if hasattr(pair, "at") else pair.baseline for t in ts]
+        for pair, ts in zip(pairs, frames, strict=True)
+        if pair is not None
+    ]
+    if len(values) < len(pairs):
+        return {}
+    each = torch.tensor(values, dtype=torch.float32)
+    return {"baselines": each} if varying else {"baseline": each[:, 0].clone(), "baselines": each}
+
+
+def vary(sequences: Sequence[SequenceFile], rigs: Sequence[tuple[str, ...]]) -> bool:
+    """Whether the baseline of a pair that is loaded changes in time."""
+    pairs = (_pair(sequence, rig) for sequence in sequences for rig in rigs)
+    return any(pair is not None and np.ndim(pair.baseline) > 0 for pair in pairs)
+
+
+def _pair(sequence: SequenceFile, rig: tuple[str, ...]) -> StereoPair | None:
+    return next((p for p in sequence.stereo_pairs if (p.left, p.right) == rig[:2]), None)

@@ -1,0 +1,197 @@
+"""Where windows may start: every frame, the lines of a split list, or the clips of a rule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.errors import UsageError
+from depthdata.splits import Split
+from depthdata.windows import Clip, Listed, WindowRule
+
+if TYPE_CHECKING:
+    from depthdata.sequence import Sequence as SequenceFile
+
+__all__ = ["Anchors", "Selection", "find_anchors"]
+
+logger = logging.getLogger(__name__)
+
+Ints = npt.NDArray[np.int64]
+Selection = Split | WindowRule | tuple[Clip, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Candidate anchor frames of one sequence and camera, in dataset order of `rank`.
+
+    Where a rule gives the frames themselves they are in `frames` (n, K), with -1 behind the last
+    one of a clip that has fewer than K.
+    """
+
+    source: int
+    cameras: tuple[str, ...]
+    frame: Ints
+    rank: Ints
+    frames: Ints | None = None
+
+
+def find_anchors(
+    sequences: Sequence[SequenceFile],
+    cameras: tuple[str, ...] | None,
+    selection: Selection | None,
+    hop: int,
+) -> list[Anchors]:
+    """List the candidates of the sequences; `hop` is for those of every frame."""
+    if selection is None:
+        return _every_frame(sequences, cameras, hop)
+    if isinstance(selection, Split):
+        return _lines_on_disk(sequences, cameras, selection)
+    if isinstance(selection, WindowRule):
+        return _rule_on_disk(sequences, cameras, selection)
+    return _clips_on_disk(sequences, cameras, selection, "clips")
+
+
+def _every_frame(
+    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, hop: int
+) -> list[Anchors]:
+    candidates: list[Anchors] = []
+    start = 0
+    for i, seq in enumerate(sequences):
+        wanted = cameras or _usual_camera(seq)
+        if any(c not in seq.cameras for c in wanted):
+            logger.info("%s: left out, it lacks one of the cameras %s", seq.path, wanted)
+            continue
+        frame = np.arange(0, len(seq), hop, dtype=np.int64)
+        candidates.append(Anchors(i, wanted, frame, start + np.arange(len(frame))))
+        start += len(frame)
+    if not candidates:
+        raise UsageError(_no_camera(sequences, cameras))
+    return candidates
+
+
+def _lines_on_disk(
+    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, split: Split
+) -> list[Anchors]:
+    names: dict[str, int] = {}
+    for i, seq in enumerate(sequences):
+        names.setdefault(seq.name, i)
+        if seq.split:
+            names.setdefault(f"{seq.split}/{seq.name}", i)
+    found = {s: names.get(s, names.get(s.rpartition("/")[2], -1)) for s in split.sequences}
+    present = sum(i >= 0 for i in found.values())
+    if present == 0:
+        some = ", ".join(seq.name for seq in sequences[:3]) + (" ..." if len(sequences) > 3 else "")
+        raise UsageError(
+            f"split {split.name}: 0 of its {len(found)} sequences are among the "
+            f"{len(sequences)} files given ({some}); convert {split.sequences[0]} and the others, "
+            "or choose another split"
+        )
+    if present < len(found):
+        logger.warning(
+            "split %s: %d of its %d sequences are on disk", split.name, present, len(found)
+        )
+    candidates: list[Anchors] = []
+    other = lost = 0
+    for g, (name, camera) in enumerate(split.groups):
+        if found[name] < 0:
+            continue
+        seq = sequences[found[name]]
+        rank = np.flatnonzero(split.group == g)
+        rig = cameras or (camera,)
+        if rig[0] != camera or any(c not in seq.cameras for c in rig):
+            other += len(rank)
+            continue
+        frame = _timeline_index(seq, split.frame[rank], split.frame_refers_to)
+        lost += int((frame < 0).sum())
+        rank, frame = rank[frame >= 0], frame[frame >= 0]
+        candidates.append(Anchors(found[name], rig, frame, rank))
+    if lost:
+        logger.warning("split %s: %d of its frames are not in the files", split.name, lost)
+    if not candidates:
+        raise UsageError(
+            f"split {split.name}: none of its {other} lines on disk is of camera "
+            f"{(cameras or ('?',))[0]} with all of {cameras}; its cameras are "
+            f"{sorted({c for _, c in split.groups})}, the files have "
+            f"{sorted({c for s in sequences for c in s.cameras})}"
+        )
+    return candidates
+
+
+def _timeline_index(
+    seq: SequenceFile, frame: npt.NDArray[np.int64], refers_to: str
+) -> npt.NDArray[np.int64]:
+    """Position in the timeline of each frame of a list; -1 where there is none."""
+    if refers_to == "frame_id" and all(name.isdecimal() for name in seq.frame_ids):
+        position = {int(name): t for t, name in enumerate(seq.frame_ids)}
+        return np.array([position.get(f, -1) for f in frame.tolist()], dtype=np.int64)
+    return np.where((frame >= 0) & (frame < len(seq)), frame, -1)
+
+
+def _rule_on_disk(
+    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, rule: WindowRule
+) -> list[Anchors]:
+    mine = [seq for seq in sequences if seq.dataset == rule.dataset]
+    if not mine:
+        there = sorted({seq.dataset for seq in sequences})
+        raise UsageError(
+            f"rule {rule.name} is for sequences of {rule.dataset}; the {len(sequences)} files "
+            f"given are of {', '.join(there)}"
+        )
+    listed = [Listed(seq.name, seq.split, len(seq), seq.frame_ids) for seq in mine]
+    return _clips_on_disk(sequences, cameras, rule.resolve(listed), f"rule {rule.name}")
+
+
+def _clips_on_disk(
+    sequences: Sequence[SequenceFile],
+    cameras: tuple[str, ...] | None,
+    clips: Sequence[Clip],
+    what: str,
+) -> list[Anchors]:
+    by_name: dict[str, list[int]] = {}
+    for rank, clip in enumerate(clips):
+        by_name.setdefault(clip.sequence, []).append(rank)
+    candidates: list[Anchors] = []
+    lacking = []
+    done = set()
+    for i, seq in enumerate(sequences):
+        ranks = by_name.get(seq.name)
+        if ranks is None or seq.name in done:
+            continue
+        done.add(seq.name)
+        wanted = cameras or _usual_camera(seq)
+        if any(c not in seq.cameras for c in wanted):
+            lacking.append(seq)
+            continue
+        longest = max(len(clips[rank].frames) for rank in ranks)
+        frames = np.full((len(ranks), longest), -1, dtype=np.int64)
+        for row, rank in zip(frames, ranks, strict=True):
+            row[: len(clips[rank].frames)] = clips[rank].frames
+        candidates.append(Anchors(i, wanted, frames[:, 0].copy(), np.array(ranks), frames))
+    if not done:
+        some = ", ".join(seq.name for seq in sequences[:3]) + (" ..." if len(sequences) > 3 else "")
+        raise UsageError(
+            f"{what}: 0 of the {len(by_name)} sequences are among the {len(sequences)} files given "
+            f"({some})"
+        )
+    if len(done) < len(by_name):
+        logger.warning("%s: %d of %d sequences are on disk", what, len(done), len(by_name))
+    if not candidates:
+        raise UsageError(_no_camera(lacking, cameras))
+    return candidates
+
+
+def _usual_camera(seq: SequenceFile) -> tuple[str, ...]:
+    return ("left",) if "left" in seq.cameras else tuple(seq.cameras)[:1]
+
+
+def _no_camera(sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None) -> str:
+    there = sorted({c for seq in sequences for c in seq.cameras})
+    return (
+        f"{sequences[0].path}{' and the others' if len(sequences) > 1 else ''}: "
+        f"no camera {', '.join(cameras or ('at all',))}; there are: {', '.join(there) or 'none'}"
+    )
