@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "export"]
 
 LAYOUTS: dict[str, str] = {
+    "kitti_2012": "depthdata.exporting.kitti_stereo",
+    "kitti_2015": "depthdata.exporting.kitti_stereo",
     "eth3d": "depthdata.exporting.eth3d",
     "middlebury": "depthdata.exporting.middlebury",
 }

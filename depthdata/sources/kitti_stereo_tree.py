@@ -104,7 +104,7 @@ def find_scenes(benchmark: Benchmark, root: str | os.PathLike[str]) -> list[Sequ
     """
     folder = Path(root).resolve()
     parts = [folder] if folder.name in PARTS else [folder / part for part in PARTS]
-    specs = [spec for part in parts for spec in _part(benchmark, part)]
+    specs = [spec for part in sorted(parts) for spec in _part(benchmark, part)]
     if not specs:
         raise SourceError(_nothing(benchmark, folder))
     without = [spec.name for spec in specs if not _calibrated(benchmark, spec)]

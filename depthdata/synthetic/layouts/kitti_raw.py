@@ -18,7 +18,7 @@ from depthdata.synthetic.rig import CAMERAS
 if TYPE_CHECKING:
     from depthdata.synthetic.scene import SyntheticScene
 
-__all__ = ["calibration_texts", "time_text", "write"]
+__all__ = ["calibration_texts", "gray_image", "time_text", "write"]
 
 Lines = list[tuple[str, npt.ArrayLike | str]]
 
@@ -92,7 +92,7 @@ def write(
         for t in sorted(set(range(scene.frames)) - set(missing_images.get(camera, ()))):
             image = scene.photograph(t, camera)
             if camera.startswith("gray"):
-                image = _gray(image)
+                image = gray_image(image)
             (data / f"{t:010d}.png").write_bytes(encode_png(image))
     data = _stream(path / "velodyne_points", times)
     for end, shift in (("start", -half_turn), ("end", half_turn)):
@@ -161,6 +161,12 @@ def time_text(nanoseconds: int) -> str:
     return str(np.datetime64(int(nanoseconds), "ns")).replace("T", " ")
 
 
+def gray_image(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return the luma of an RGB image, uint8 (H, W)."""
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return np.asarray(np.round(rgb.astype(np.float32) @ weights), np.uint8)
+
+
 def _calibration_text(lines: Lines, digits: int) -> str:
     out = []
     for key, value in lines:
@@ -191,9 +197,3 @@ def _stream(folder: Path, times: npt.NDArray[np.int64]) -> Path:
 
 def _write_times(path: Path, times: npt.NDArray[np.int64]) -> None:
     path.write_text("".join(time_text(int(t)) + "\n" for t in times), encoding="ascii")
-
-
-def _gray(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Luma of an RGB image, uint8 (H, W)."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return np.asarray(np.round(rgb.astype(np.float32) @ weights), np.uint8)
