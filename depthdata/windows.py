@@ -12,15 +12,17 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from depthdata.errors import FormatError, UsageError
 from depthdata.splits import Split, list_splits, load_split, published_folder
+from depthdata.window_kinds import KINDS, Clip, Listed, draw_positions
+
+if TYPE_CHECKING:
+    from depthdata.sequence import Sequence as SequenceFile
 
 __all__ = ["Clip", "Listed", "WindowRule", "list_windows", "load_selection", "load_windows"]
 
@@ -30,33 +32,6 @@ VERSION = 1
 logger = logging.getLogger(__name__)
 
 Images = str | Mapping[str, str]
-
-
-class Listed(NamedTuple):
-    """What a rule must know of a sequence; a plain tuple of the first three will do.
-
-    Attributes
-    ----------
-    name : str
-    split : str or None
-        The source's own part (train, test ...).
-    frames : int
-        How many there are.
-    frame_ids : tuple of str, optional
-        The source's names of the frames; only rules that choose by them need it.
-    """
-
-    name: str
-    split: str | None
-    frames: int
-    frame_ids: tuple[str, ...] | None = None
-
-
-class Clip(NamedTuple):
-    """One sample: frames of a sequence in the order of the rule, which may descend."""
-
-    sequence: str
-    frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -113,6 +88,20 @@ class WindowRule:
                 raise UsageError(f"rule {self.name}: {key} must be a whole number, found {value!r}")
         return replace(self, parameters={**self.parameters, **parameters})
 
+    def describe(self) -> dict[str, Any]:
+        """Return all facts as plain data, parameters in their places."""
+        return {
+            "name": self.name,
+            "dataset": self.dataset,
+            "source": self.source,
+            "parameters": dict(self.parameters),
+            "sequences": self._values(self.sequences),
+            "windows": self._values(self.windows),
+            "images": list(self.images),
+            "repeat": self.repeat,
+            "assumptions": list(self.assumptions),
+        }
+
     def choose(
         self, sequences: Iterable[Listed | tuple[Any, ...]], *, strict: bool = False
     ) -> tuple[str, ...]:
@@ -146,12 +135,32 @@ class WindowRule:
             No sequence is of the rule, or `strict` and the number differs.
         """
         options = self._values(self.windows)
-        make = _KINDS[options.pop("kind")]
+        make, total = KINDS[options.pop("kind")], options.pop("total", None)
+        chosen = self._choose(sequences, strict)
+        count = sum(item.frames for item in chosen)
+        self._count(count, total, "frames", "draw" in options, strict)
         try:
-            clips = make(self, self._choose(sequences, strict), strict, **options)
-            return tuple(clips)
+            return tuple(make(chosen, **options))
         except TypeError as error:
             raise FormatError(f"rule {self.name}: damaged file ({error})") from error
+
+    def resolve_files(
+        self, sequences: Iterable[SequenceFile], *, strict: bool = False
+    ) -> tuple[Clip, ...]:
+        """Apply the rule to opened sequence files; those of other datasets may be among them.
+
+        Parameters and errors are those of `resolve`.
+        """
+        given = list(sequences)
+        mine = [seq for seq in given if seq.dataset == self.dataset]
+        if not mine:
+            there = ", ".join(sorted({seq.dataset for seq in given})) or "none"
+            raise UsageError(
+                f"rule {self.name} is for sequences of {self.dataset}; the {len(given)} files "
+                f"given are of: {there}"
+            )
+        listed = [Listed(seq.name, seq.split, len(seq), seq.frame_ids) for seq in mine]
+        return self.resolve(listed, strict=strict)
 
     def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Put parameters where the file says ``$name``."""
@@ -189,7 +198,7 @@ class WindowRule:
             found.sort(key=lambda item: item.name)
         self._count(len(found), rule.get("total"), "sequences", "draw" in rule, strict)
         if "draw" in rule:
-            drawn, keep = _draw(len(found), rule["draw"]), rule["draw"]["keep"]
+            drawn, keep = draw_positions(len(found), rule["draw"]), rule["draw"]["keep"]
             found = [item for i, item in enumerate(found) if (i in drawn) == keep]
         return found
 
@@ -282,7 +291,7 @@ def _load(name: str, root: Path) -> WindowRule:
             repeat=int(document.get("repeat", 1)),
             assumptions=tuple(document["assumptions"]),
         )
-        if rule.windows["kind"] not in _KINDS:
+        if rule.windows["kind"] not in KINDS:
             raise FormatError(f"{file}: no kind of windows {rule.windows['kind']!r} is known")
         rule._values({**rule.sequences, **rule.windows})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -292,111 +301,3 @@ def _load(name: str, root: Path) -> WindowRule:
 
 def _folder(folder: str | Path | None) -> Path:
     return Path(folder) if folder is not None else published_folder() / "windows"
-
-
-def _draw(count: int, draw: Mapping[str, Any]) -> frozenset[int]:
-    """Return the first entries of a seeded permutation of `count` numbers."""
-    permutation = np.random.RandomState(draw["seed"]).permutation(count)
-    return frozenset(permutation[: draw["first"]].tolist())
-
-
-def _chunks(
-    rule: WindowRule,
-    sequences: Sequence[Listed],
-    strict: bool,
-    *,
-    length: int,
-    at_most: int | None = None,
-) -> Iterator[Clip]:
-    """One after the other from frame 0; a last one that is not full is dropped."""
-    for item in sequences:
-        size = length if length > 0 else item.frames
-        starts = range(0, item.frames - size + 1, size) if size else range(0)
-        for ref in starts[:at_most]:
-            yield Clip(item.name, tuple(range(ref, ref + size)))
-
-
-def _sliding(
-    rule: WindowRule,
-    sequences: Sequence[Listed],
-    strict: bool,
-    *,
-    length: int,
-    reversed: bool,
-    last: bool,
-) -> Iterator[Clip]:
-    """At every frame, each followed by its twin in reversed time, if asked for."""
-    _at_least_one(rule, length)
-    for item in sequences:
-        for ref in range(item.frames - length + last):
-            yield Clip(item.name, tuple(range(ref, ref + length)))
-            if reversed:
-                end = item.frames - 1 - ref
-                yield Clip(item.name, tuple(range(end, end - length, -1)))
-
-
-def _random_step(
-    rule: WindowRule,
-    sequences: Sequence[Listed],
-    strict: bool,
-    *,
-    length: int,
-    every: int,
-    steps: Sequence[int],
-    seed: int,
-) -> Iterator[Clip]:
-    """At every third frame or so, with a step drawn once for each, also where it does not fit."""
-    _at_least_one(rule, length)
-    random = np.random.RandomState(seed)
-    for item in sequences:
-        for ref in range(0, item.frames, every):
-            step = int(random.randint(steps[0], steps[1] + 1)) if length > 1 else 1
-            if ref + step * length < item.frames:
-                yield Clip(item.name, tuple(range(ref, ref + step * length, step)))
-
-
-def _frames(
-    rule: WindowRule,
-    sequences: Sequence[Listed],
-    strict: bool,
-    *,
-    frame_id: str | None = None,
-    draw: Mapping[str, Any] | None = None,
-    total: int | None = None,
-) -> Iterator[Clip]:
-    """Single frames: all, those of a name, or those that a permutation of all picks."""
-    if frame_id is None:
-        clips = [Clip(item.name, (t,)) for item in sequences for t in range(item.frames)]
-    else:
-        clips = [Clip(item.name, (t,)) for item in sequences for t in _named(item, frame_id)]
-    rule._count(len(clips), total, "frames", draw is not None, strict)
-    if draw is None:
-        return iter(clips)
-    drawn = _draw(len(clips), draw)
-    return (clip for i, clip in enumerate(clips) if i in drawn)
-
-
-def _named(item: Listed, frame_id: str) -> list[int]:
-    """Frames whose name is `frame_id`, or ends with it behind the name of the pair."""
-    if item.frame_ids is None:
-        if item.frames == 1:
-            return [0]
-        raise UsageError(
-            f"sequence {item.name} has {item.frames} frames; the rule takes frame {frame_id!r} and "
-            "needs their names: give Listed(name, split, frames, frame_ids)"
-        )
-    names = enumerate(item.frame_ids)
-    return [t for t, name in names if name == frame_id or name.endswith(f"_{frame_id}")]
-
-
-def _at_least_one(rule: WindowRule, length: int) -> None:
-    if length < 1:
-        raise UsageError(f"rule {rule.name}: its windows have 1 frame or more, found {length}")
-
-
-_KINDS: dict[str, Callable[..., Iterator[Clip]]] = {
-    "chunks": _chunks,
-    "sliding": _sliding,
-    "random_step": _random_step,
-    "frames": _frames,
-}

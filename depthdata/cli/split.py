@@ -2,30 +2,90 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from depthdata.cli.base import Console, common_options
+from depthdata.errors import UsageError
+
+if TYPE_CHECKING:
+    from depthdata.splits import Split
+    from depthdata.windows import WindowRule
 
 
 @click.command("split")
 @click.argument("name", required=False)
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--form", metavar="AUTHORS", help="Print it as the named authors' text file.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=NUMBER",
+    multiple=True,
+    help="Another value of a parameter of a rule, such as sample_len=7.",
+)
+@click.option("--strict", is_flag=True, help="Fail where FILES are not all that the rule counts.")
 @common_options
-def command(console: Console, name: str | None, form: str | None) -> None:
-    """List the published splits, or print split NAME as CSV (sequence, camera, frame)."""
-    from depthdata.splits import list_splits, load_split
+def command(
+    console: Console,
+    name: str | None,
+    files: tuple[Path, ...],
+    form: str | None,
+    settings: tuple[str, ...],
+    strict: bool,
+) -> None:
+    """List what is published, print list NAME, or show rule NAME and the windows it gives.
+
+    A list of frames is printed as CSV (sequence, camera, frame). A rule is described; with FILES
+    (sequence files, or folders of them) its windows are printed, as sequence and frames.
+    """
+    from depthdata.windows import WindowRule, load_selection
 
     if name is None:
-        splits = [load_split(each) for each in list_splits()]
-        console.result(
-            [
-                {"name": s.name, "frames": len(s.entries), "sha256": s.sha256, "source": s.source}
-                for s in splits
-            ],
-            "\n".join(f"{s.name:<28} {len(s.entries):>6} frames  {s.source}" for s in splits),
-        )
+        _list(console)
         return
-    split = load_split(name)
+    found = load_selection(name)
+    if not isinstance(found, WindowRule):
+        if files or settings or strict:
+            raise UsageError(f"{name} is a list of frames; FILES, --set and --strict are for rules")
+        _print_list(console, found, form)
+        return
+    if form is not None:
+        raise UsageError(f"{name} is a rule for windows; --form is for lists of frames")
+    rule = found.set(**_parameters(settings))
+    if files:
+        _print_windows(console, rule, files, strict)
+    else:
+        _describe(console, rule)
+
+
+def _list(console: Console) -> None:
+    from depthdata.splits import list_splits, load_split
+    from depthdata.windows import list_windows, load_windows
+
+    splits = [load_split(each) for each in list_splits()]
+    rules = [load_windows(each) for each in list_windows()]
+    data: list[dict[str, Any]] = [
+        {
+            "name": s.name,
+            "kind": "frames",
+            "frames": len(s.entries),
+            "sha256": s.sha256,
+            "source": s.source,
+        }
+        for s in splits
+    ]
+    data += [
+        {"name": r.name, "kind": "windows", "dataset": r.dataset, "source": r.source} for r in rules
+    ]
+    lines = [f"{s.name:<36} {len(s.entries):>6} frames  {s.source}" for s in splits]
+    lines += [f"{r.name:<36} {'rule':>13}  {r.source}" for r in rules]
+    console.result(data, "\n".join(lines))
+
+
+def _print_list(console: Console, split: Split, form: str | None) -> None:
     entries = [list(entry) for entry in split.entries]
     if form is not None:
         text = split.as_text(form).rstrip("\n")
@@ -35,3 +95,47 @@ def command(console: Console, name: str | None, form: str | None) -> None:
         {"name": split.name, "sha256": split.sha256, "source": split.source, "entries": entries},
         text,
     )
+
+
+def _describe(console: Console, rule: WindowRule) -> None:
+    data = rule.describe()
+    width = max(map(len, data))
+    lines = []
+    for key, value in data.items():
+        values = value if isinstance(value, list) else [value]
+        for i, each in enumerate(values or ["none"]):
+            lines.append(f"{key if i == 0 else '':<{width}}  {_plain(each)}")
+    console.result(data, "\n".join(lines))
+
+
+def _print_windows(
+    console: Console, rule: WindowRule, files: tuple[Path, ...], strict: bool
+) -> None:
+    from depthdata.cli.files import expand_files
+    from depthdata.sequence import open_sequence
+
+    sequences = []
+    for path in expand_files(files):
+        with open_sequence(path) as sequence:
+            sequences.append(sequence)
+    clips = rule.resolve_files(sequences, strict=strict)
+    console.result(
+        {**rule.describe(), "clips": [[clip.sequence, list(clip.frames)] for clip in clips]},
+        "\n".join(["sequence,frames", *(f"{clip.sequence},{clip.runs()}" for clip in clips)]),
+    )
+
+
+def _parameters(settings: tuple[str, ...]) -> dict[str, int]:
+    parameters = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not value.lstrip("-").isdigit():
+            raise UsageError(f"--set expects KEY=NUMBER, found {setting!r}")
+        parameters[key] = int(value)
+    return parameters
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) or "none"
+    return str(value)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from depthdata.errors import UsageError
 from depthdata.splits import Split
-from depthdata.windows import Clip, Listed, WindowRule
+from depthdata.windows import Clip, WindowRule
 
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence as SequenceFile
@@ -52,7 +52,8 @@ def find_anchors(
     if isinstance(selection, Split):
         return _lines_on_disk(sequences, cameras, selection)
     if isinstance(selection, WindowRule):
-        return _rule_on_disk(sequences, cameras, selection)
+        clips = selection.resolve_files(sequences)
+        return _clips_on_disk(sequences, cameras, clips, f"rule {selection.name}")
     return _clips_on_disk(sequences, cameras, selection, "clips")
 
 
@@ -130,20 +131,6 @@ def _timeline_index(
         position = {int(name): t for t, name in enumerate(seq.frame_ids)}
         return np.array([position.get(f, -1) for f in frame.tolist()], dtype=np.int64)
     return np.where((frame >= 0) & (frame < len(seq)), frame, -1)
-
-
-def _rule_on_disk(
-    sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, rule: WindowRule
-) -> list[Anchors]:
-    mine = [seq for seq in sequences if seq.dataset == rule.dataset]
-    if not mine:
-        there = sorted({seq.dataset for seq in sequences})
-        raise UsageError(
-            f"rule {rule.name} is for sequences of {rule.dataset}; the {len(sequences)} files "
-            f"given are of {', '.join(there)}"
-        )
-    listed = [Listed(seq.name, seq.split, len(seq), seq.frame_ids) for seq in mine]
-    return _clips_on_disk(sequences, cameras, rule.resolve(listed), f"rule {rule.name}")
 
 
 def _clips_on_disk(
