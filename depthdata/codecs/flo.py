@@ -80,4 +80,4 @@ def encode_flo(flow: npt.NDArray[Any]) -> bytes:
         raise UsageError(f"encode_flo: expected numbers (H, W, 2), found {flow.dtype} {flow.shape}")
     height, width = flow.shape[:2]
     values = np.ascontiguousarray(flow, "<f4")
-    return b"".join([_MAGIC, struct.pack("<ii", width, height), memoryview(values).cast("B")])
+    return b"".join([_MAGIC, struct.pack("<ii", width, height), values.data.cast("B")])

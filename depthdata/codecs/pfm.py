@@ -116,7 +116,7 @@ def encode_pfm(array: npt.NDArray[Any], big_endian: bool = False, *, blanks: boo
         f"{'' if big_endian else '-'}{scale}\n",
     )
     # Joining the rows from the last to the first turns the image in the one copy there is.
-    return b"".join(["".join(lines).encode("ascii"), *map(memoryview, rows[::-1])])
+    return b"".join(["".join(lines).encode("ascii"), *(row.data for row in rows[::-1])])
 
 
 def generic_channels(array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
