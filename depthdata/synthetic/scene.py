@@ -50,6 +50,8 @@ class SyntheticScene:
         Cars, vans and people; the third and fifth and those after the seventh are parked.
     baseline : float
         Metres between the cameras of a pair.
+    intrinsics : (3, 3) float64, optional
+        Of all cameras, pixel centres at integers; a wide lens like KITTI's when not given.
     fps : float
         Frames per second.
     speed : float
@@ -77,6 +79,7 @@ class SyntheticScene:
         width: int = 400,
         objects: int = 3,
         baseline: float = 0.54,
+        intrinsics: npt.ArrayLike | None = None,
         fps: float = 10.0,
         speed: float = 7.0,
         supersample: int = 1,
@@ -101,7 +104,7 @@ class SyntheticScene:
                 "synthetic scene: baseline and fps must be > 0 and speed >= 0, "
                 f"found {baseline}, {fps}, {speed}"
             )
-        self.arguments = {
+        self.arguments: dict[str, Any] = {
             "seed": seed,
             "frames": frames,
             "height": height,
@@ -125,6 +128,9 @@ class SyntheticScene:
         focal = round(0.58 * width, 3)
         centre = (round(0.4908 * width, 3), round(0.461 * height, 3))
         self.intrinsics = np.array([[focal, 0, centre[0]], [0, focal, centre[1]], [0, 0, 1.0]])
+        if intrinsics is not None:
+            self.intrinsics = _lens(intrinsics)
+            self.arguments["intrinsics"] = self.intrinsics.tolist()
         sway = {"roll": 0.006, "pitch": 0.004, "bounce": 0.008, "sway_rate": 4.0}
         self.path = Path(speed=speed, weave=0.18, weave_rate=0.9, **sway) if speed else Path()
         self.bodies: list[Body] = build_street(
@@ -397,3 +403,15 @@ class SyntheticScene:
                 mine = np.flatnonzero(body == i)
                 moved[:, mine] = steps[i, :3, :3] @ points[:, mine] + steps[i, :3, 3:]
         return moved
+
+
+def _lens(intrinsics: npt.ArrayLike) -> Float:
+    """Return intrinsics as float64 (3, 3) if rays can be cast through them."""
+    K = np.array(intrinsics, np.float64)
+    pinhole = K.shape == (3, 3) and bool(np.isfinite(K).all() and (K.diagonal() > 0).all())
+    if not pinhole or K[[0, 1], [1, 0]].any() or K[2].tolist() != [0, 0, 1]:
+        raise UsageError(
+            "synthetic scene: intrinsics should be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], "
+            f"found {K.tolist()}"
+        )
+    return K

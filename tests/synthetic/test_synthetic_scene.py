@@ -327,6 +327,26 @@ def test_any_size(height, width):
     assert (frame.occluded_backward == 1).all()
 
 
+def test_other_lens_sees_the_same_world(scene, frame):
+    K = scene.intrinsics + [[0, 0, 5], [0, 0, 2], [0, 0, 0]]  # what was at (u, v) is 5, 2 further
+    shifted = SyntheticScene(**{**scene.arguments, "intrinsics": K}).render(T, colour=False)
+    np.testing.assert_array_equal(shifted.instances[2:, 5:], frame.instances[:-2, :-5])
+    np.testing.assert_allclose(shifted.disparity[2:, 5:], frame.disparity[:-2, :-5], rtol=1e-6)
+    np.testing.assert_array_equal(scene.intrinsics[:2, 2], K[:2, 2] - [5, 2])
+    again = SyntheticScene(intrinsics=np.diag([900.0, 800, 1]))
+    assert again.arguments["intrinsics"][1][1] == 800 and "intrinsics" not in scene.arguments
+
+
+@pytest.mark.parametrize(
+    "intrinsics",
+    [np.eye(4), np.diag([9.0, 0, 1]), np.diag([9.0, 9, 2]), np.eye(3) + np.eye(3, k=1) * 0.1]
+    + [np.diag([9, np.nan, 1])],
+)
+def test_no_lens(intrinsics):
+    with pytest.raises(UsageError, match="synthetic scene: intrinsics should be"):
+        SyntheticScene(intrinsics=intrinsics)
+
+
 def test_standing_still_has_no_flow_but_on_objects():
     scene = SyntheticScene(seed=2, frames=2, height=48, width=160, objects=2, speed=0.0)
     frame = scene.render(0)
