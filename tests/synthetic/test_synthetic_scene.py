@@ -328,7 +328,8 @@ def test_any_size(height, width):
 
 
 def test_other_lens_sees_the_same_world(scene, frame):
-    K = scene.intrinsics + [[0, 0, 5], [0, 0, 2], [0, 0, 0]]  # what was at (u, v) is 5, 2 further
+    K = scene.intrinsics.copy()
+    K[:2, 2] += 5, 2  # what was at (u, v) is 5 pixels further right and 2 further down
     shifted = SyntheticScene(**{**scene.arguments, "intrinsics": K}).render(T, colour=False)
     np.testing.assert_array_equal(shifted.instances[2:, 5:], frame.instances[:-2, :-5])
     np.testing.assert_allclose(shifted.disparity[2:, 5:], frame.disparity[:-2, :-5], rtol=1e-6)
@@ -339,8 +340,13 @@ def test_other_lens_sees_the_same_world(scene, frame):
 
 @pytest.mark.parametrize(
     "intrinsics",
-    [np.eye(4), np.diag([9.0, 0, 1]), np.diag([9.0, 9, 2]), np.eye(3) + np.eye(3, k=1) * 0.1]
-    + [np.diag([9, np.nan, 1])],
+    [
+        np.eye(4),
+        np.diag([9.0, 0, 1]),
+        np.diag([9.0, 9, 2]),
+        np.diag([9, np.nan, 1]),
+        [[9, 0.1, 4], [0, 9, 4], [0, 0, 1]],
+    ],
 )
 def test_no_lens(intrinsics):
     with pytest.raises(UsageError, match="synthetic scene: intrinsics should be"):
