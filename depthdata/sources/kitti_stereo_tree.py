@@ -105,7 +105,7 @@ def find_scenes(benchmark: Benchmark, root: str | os.PathLike[str]) -> list[Sequ
     folder = Path(root).resolve()
     parts = [folder] if folder.name in PARTS else [folder / part for part in PARTS]
     specs = [spec for part in sorted(parts) for spec in _part(benchmark, part)]
-    if not specs:
+    if not any(spec.files["images"] for spec in specs):  # ground truth alone is no scene
         raise SourceError(_nothing(benchmark, folder))
     without = [spec.name for spec in specs if not _calibrated(benchmark, spec)]
     if without:

@@ -72,7 +72,7 @@ class StereoTruth:
         fb = float(scene.intrinsics[0, 0]) * scene.baseline
         with np.errstate(divide="ignore", invalid="ignore"):
             disparity_next = (fb / z_next).reshape(height, width)
-        disparity, flow = fb / frame.depth.astype(np.float64), np.moveaxis(frame.flow_forward, 0, 2)
+        disparity, flow = frame.disparity.astype(np.float64), np.moveaxis(frame.flow_forward, 0, 2)
         known: Bool = (np.abs(flow) < 511).all(axis=2) & _fits(disparity) & _fits(disparity_next)
         in_right = scene.visible(t + 1, _PARTNER[camera], moved).reshape(height, width)
         forward = frame.occluded_forward == 0
