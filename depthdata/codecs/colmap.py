@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.errors import FormatError, SourceError
+from depthdata.codecs.reading import read_with
+from depthdata.errors import FormatError
 
 __all__ = [
     "ColmapCamera",
@@ -122,10 +123,10 @@ def quaternion_from_rotation(rotation: npt.ArrayLike) -> Float:
 
 def read_cameras(path: str | Path) -> dict[int, ColmapCamera]:
     """Read a ``cameras.txt``; see `decode_cameras`. SourceError where it is missing."""
-    return decode_cameras(_bytes(Path(path)), str(path))
+    return read_with(path, decode_cameras)
 
 
-def decode_cameras(data: bytes, where: str = "cameras.txt") -> dict[int, ColmapCamera]:
+def decode_cameras(data: bytes) -> dict[int, ColmapCamera]:
     r"""Return the cameras of a text model by their number.
 
     Raises
@@ -140,11 +141,11 @@ def decode_cameras(data: bytes, where: str = "cameras.txt") -> dict[int, ColmapC
     [9.0, 0.0, 3.5]
     """
     cameras: dict[int, ColmapCamera] = {}
-    for number, line in _lines(data, where):
+    for number, line in _lines(data):
         tokens = line.split()
         if not tokens:
             continue
-        at = f"{where}, line {number}"
+        at = f"line {number}"
         if len(tokens) > 1 and tokens[1] != "PINHOLE":
             raise FormatError(f"{at}: expected the model PINHOLE, found {tokens[1][:40]!r}")
         if len(tokens) != 8:
@@ -176,10 +177,10 @@ def encode_cameras(cameras: Iterable[ColmapCamera]) -> bytes:
 
 def read_images(path: str | Path) -> dict[str, ColmapImage]:
     """Read an ``images.txt``; see `decode_images`. SourceError where it is missing."""
-    return decode_images(_bytes(Path(path)), str(path))
+    return read_with(path, decode_images)
 
 
-def decode_images(data: bytes, where: str = "images.txt") -> dict[str, ColmapImage]:
+def decode_images(data: bytes) -> dict[str, ColmapImage]:
     r"""Return the poses of a text model by the name of the image.
 
     Every image has two lines: its pose, and the points seen in it (often empty), which are not
@@ -197,10 +198,10 @@ def decode_images(data: bytes, where: str = "images.txt") -> dict[str, ColmapIma
     array([0.5, 0. , 2. ])
     """
     images: dict[str, ColmapImage] = {}
-    lines = _lines(data, where)
+    lines = _lines(data)
     for k in range(0, len(lines), 2):
         number, line = lines[k]
-        at = f"{where}, line {number}"
+        at = f"line {number}"
         if not line.strip():
             if any(rest.strip() for n, rest in lines if n > number):
                 raise FormatError(f"{at}: expected a pose, found an empty line")
@@ -217,7 +218,7 @@ def decode_images(data: bytes, where: str = "images.txt") -> dict[str, ColmapIma
             raise FormatError(f"{at}: quaternion should have length 1, found {norm:.6g}")
         if k + 1 < len(lines) and len(lines[k + 1][1].split()) % 3:
             raise FormatError(
-                f"{where}, line {lines[k + 1][0]}: expected the points of {tokens[9][:40]!r} as "
+                f"line {lines[k + 1][0]}: expected the points of {tokens[9][:40]!r} as "
                 "'X Y POINT3D_ID ...', or an empty line"
             )
         name = tokens[9].strip()
@@ -242,24 +243,14 @@ def encode_images(images: Iterable[ColmapImage]) -> bytes:
     return (heading + "".join(lines)).encode("ascii")
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise SourceError(
-            f"{path} cannot be read: {error.strerror or error}", incomplete=missing
-        ) from error
-
-
-def _lines(data: bytes, where: str) -> list[tuple[int, str]]:
+def _lines(data: bytes) -> list[tuple[int, str]]:
     """Lines with their numbers from 1, without comments."""
     if len(data) > _LIMIT:
-        raise FormatError(f"{where}: expected a text model, found {len(data)} bytes")
+        raise FormatError(f"expected a text model, found {len(data)} bytes")
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
-        raise FormatError(f"{where}: byte 0x{data[error.start]:02x} is no ASCII text") from None
+        raise FormatError(f"byte 0x{data[error.start]:02x} is no ASCII text") from None
     lines = text.replace("\r\n", "\n").split("\n")
     return [(n, line) for n, line in enumerate(lines, 1) if not line.startswith("#")]
 

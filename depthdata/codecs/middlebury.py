@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image, encode_png, image_size
-from depthdata.errors import FormatError, SourceError, UsageError
+from depthdata.codecs.reading import read_with
+from depthdata.errors import FormatError, UsageError
 
 __all__ = [
     "OCCLUDED",
@@ -89,10 +90,10 @@ def read_calib(path: str | Path) -> Calib:
     FormatError
         See `decode_calib`.
     """
-    return decode_calib(_bytes(Path(path)), str(path))
+    return read_with(path, decode_calib)
 
 
-def decode_calib(data: bytes, where: str = "calib.txt") -> Calib:
+def decode_calib(data: bytes) -> Calib:
     r"""Return what a ``calib.txt`` says: the long form of Middlebury, the short one of ETH3D.
 
     Parameters
@@ -100,8 +101,6 @@ def decode_calib(data: bytes, where: str = "calib.txt") -> Calib:
     data : bytes
         The file: lines ``key=value``; ``cam0``, ``cam1``, ``doffs``, ``baseline`` (mm), ``width``
         and ``height`` are needed, all others are kept as facts.
-    where : str
-        Named in errors.
 
     Raises
     ------
@@ -116,22 +115,21 @@ def decode_calib(data: bytes, where: str = "calib.txt") -> Calib:
     >>> calib.baseline, calib.doffs, calib.cam1[0].tolist(), calib.facts
     (0.06, 1.5, [9.0, 0.0, 5.5], {'ndisp': 7})
     """
-    lines = _lines(data, where)
+    lines = _lines(data)
     missing = [key for key in _OWN if key not in lines]
     if missing:
         raise FormatError(
-            f"{where}: no line '{missing[0]}=...'; found {', '.join(lines) or 'no line at all'}"
+            f"no line '{missing[0]}=...'; found {', '.join(lines) or 'no line at all'}"
         )
-    cam0, cam1 = (_matrix(lines[key], f"{where}: {key}") for key in ("cam0", "cam1"))
-    doffs, baseline = (_number(lines[key], f"{where}: {key}") for key in ("doffs", "baseline"))
-    width, height = (_side(lines[key], f"{where}: {key}") for key in ("width", "height"))
+    cam0, cam1 = (_matrix(lines[key], key) for key in ("cam0", "cam1"))
+    doffs, baseline = (_number(lines[key], key) for key in ("doffs", "baseline"))
+    width, height = (_side(lines[key], key) for key in ("width", "height"))
     if not baseline > 0:
-        raise FormatError(f"{where}: baseline should be above 0 mm, found {baseline}")
+        raise FormatError(f"baseline should be above 0 mm, found {baseline}")
     shift = float(cam1[0, 2] - cam0[0, 2])
     if abs(doffs - shift) > _DOFFS_PX:
         raise FormatError(
-            f"{where}: doffs should be cx1 - cx0 = {shift:.6g}, found {doffs}; depth would be "
-            "ambiguous"
+            f"doffs should be cx1 - cx0 = {shift:.6g}, found {doffs}; depth would be ambiguous"
         )
     facts = {key: _fact(text) for key, text in lines.items() if key not in _OWN}
     return Calib(cam0, cam1, baseline, doffs, width, height, facts)
@@ -169,18 +167,16 @@ def read_mask(path: str | Path) -> npt.NDArray[np.uint8]:
     FormatError
         See `decode_mask`.
     """
-    return decode_mask(_bytes(Path(path)), str(path))
+    return read_with(path, decode_mask)
 
 
-def decode_mask(data: bytes, where: str = "mask") -> npt.NDArray[np.uint8]:
+def decode_mask(data: bytes) -> npt.NDArray[np.uint8]:
     """Return where a disparity map is seen by both cameras.
 
     Parameters
     ----------
     data : bytes
         A grey PNG of 255 (visible in both), 128 (occluded) and 0 (unknown).
-    where : str
-        Named in errors.
 
     Returns
     -------
@@ -197,26 +193,23 @@ def decode_mask(data: bytes, where: str = "mask") -> npt.NDArray[np.uint8]:
     >>> decode_mask(encode_png(np.array([[255, 128, 0]], np.uint8)))
     array([[  0,   1, 255]], dtype=uint8)
     """
-    try:
-        info = image_size(data)
-        if info.encoding != "png" or info.channels != 1 or info.bit_depth != 8:
-            raise FormatError(
-                f"expected a grey PNG of 8 bits, found {info.channels} channel(s) of "
-                f"{info.bit_depth} bits, {info.encoding}"
-            )
-        if info.height * info.width > _DEFLATE * len(data):
-            raise FormatError(
-                f"{len(data)} bytes cannot hold {info.width}x{info.height} pixels; the file is "
-                "cut or damaged"
-            )
-        stored = decode_image(data)
-    except FormatError as error:
-        raise FormatError(f"{where}: {error}") from error
+    info = image_size(data)
+    if info.encoding != "png" or info.channels != 1 or info.bit_depth != 8:
+        raise FormatError(
+            f"expected a grey PNG of 8 bits, found {info.channels} channel(s) of "
+            f"{info.bit_depth} bits, {info.encoding}"
+        )
+    if info.height * info.width > _DEFLATE * len(data):
+        raise FormatError(
+            f"{len(data)} bytes cannot hold {info.width}x{info.height} pixels; the file is cut or "
+            "damaged"
+        )
+    stored = decode_image(data)
     known = np.isin(stored, list(_STORED.values()))
     if not known.all():
         row, column = np.argwhere(~known)[0]
         raise FormatError(
-            f"{where}: expected 255 (visible), 128 (occluded) or 0 (unknown), found "
+            "expected 255 (visible), 128 (occluded) or 0 (unknown), found "
             f"{stored[row, column]} at row {row}, column {column}"
         )
     mask: npt.NDArray[np.uint8] = _table({there: ours for ours, there in _STORED.items()})[stored]
@@ -242,32 +235,22 @@ def _table(pairs: Mapping[int, int]) -> npt.NDArray[np.uint8]:
     return table
 
 
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise SourceError(
-            f"{path} cannot be read: {error.strerror or error}", incomplete=missing
-        ) from error
-
-
-def _lines(data: bytes, where: str) -> dict[str, str]:
+def _lines(data: bytes) -> dict[str, str]:
     if len(data) > _LIMIT:
-        raise FormatError(f"{where}: expected a short text, found {len(data)} bytes")
+        raise FormatError(f"expected a short text, found {len(data)} bytes")
     try:
         text = data.decode("ascii")
     except UnicodeDecodeError as error:
-        raise FormatError(f"{where}: byte 0x{data[error.start]:02x} is no ASCII text") from None
+        raise FormatError(f"byte 0x{data[error.start]:02x} is no ASCII text") from None
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
         if not equals or not key:
-            raise FormatError(f"{where}, line {number}: expected 'key=value', found {line[:40]!r}")
+            raise FormatError(f"line {number}: expected 'key=value', found {line[:40]!r}")
         if key in found:
-            raise FormatError(f"{where}, line {number}: {key} is there already")
+            raise FormatError(f"line {number}: {key} is there already")
         found[key] = value
     return found
 

@@ -113,7 +113,7 @@ class Pair:
         """Write ``calib.txt``; nothing where the sequence says that it is unknown."""
         if self.baseline is None:
             return
-        left, right = self.cameras
+        left = self.cameras[0]
         cam0, cam1 = (camera.intrinsics(self.t) for camera in self.cameras)
         own: dict[str, Any] = dict(left.transform.get("calib", {}))
         baseline = own.pop("baseline", round(self.baseline * 1000, 9))

@@ -58,8 +58,8 @@ CARD = Card(
         "the baseline is in millimetres in calib.txt and in metres in images.txt; a scene in which "
         "the two differ by more than 1 % is refused (three scenes looked at: below 0.001 %)",
         "the quaternion and translation of images.txt stand in each camera's transform",
-        "a test scene without calib.txt gets nominal intrinsics, which its cameras call unknown, and "
-        "no stereo pair",
+        "a test scene without calib.txt gets nominal intrinsics, which its cameras call unknown, "
+        "and no stereo pair",
         "training scenes are converted without ground truth where there is no folder "
         "two_view_training_gt; their cameras say so",
         "the SHA-256 sums of the training archives come from a third party, not from the owner",

@@ -72,7 +72,7 @@ def _check_rectified(path: Path, calib: Calib, images: Mapping[str, ColmapImage]
     turn = float(np.arccos(np.clip((np.trace(T_left_right[:3, :3]) - 1) / 2, -1, 1)))
     off = np.linalg.norm(T_left_right[:3, 3] - [calib.baseline, 0, 0])
     if turn > _TURN or off > _SHARE * calib.baseline:
-        step = ", ".join(f"{v:.6g}" for v in T_left_right[:3, 3])
+        step = ", ".join(f"{round(v, 6) + 0.0:g}" for v in T_left_right[:3, 3].tolist())
         raise FormatError(
             f"{path}: expected im1.png {calib.baseline:.6g} m to the right of im0.png, as the "
             f"baseline of calib.txt says, found a step of ({step}) m and a turn of "

@@ -85,8 +85,8 @@ CARD = Card(
         "the scale in the header of a disparity file is a sign only; its magnitude is not applied",
         "lines of calib.txt stand in the transform of the left camera, as in the file (baseline "
         "in millimetres)",
-        "a test scene without calib.txt gets nominal intrinsics, which its cameras call unknown, and "
-        "no stereo pair",
+        "a test scene without calib.txt gets nominal intrinsics, which its cameras call unknown, "
+        "and no stereo pair",
         "training scenes are converted without ground truth where no scene of their folder has "
         "any; their cameras say so",
         "the ambient images, sample counts and deviations of the 2014 archives are not taken over",
