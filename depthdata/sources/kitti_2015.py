@@ -81,7 +81,7 @@ CARD = Card(
         "masks/foreground",
     ),
     known_defects=(
-        "disp_noc_0 differs from disp_occ_0 in a few dozen pixels (26, 31 and 50 in the three scenes "
+        "disp_noc_0 differs from disp_occ_0 in a few pixels (26, 31 and 50 in the three scenes "
         "looked at), mostly by 1/256 px, some by more than 1 px; disparity_noc keeps its values",
         "ground truth is sparse (about a fifth of the pixels) and covers no sky; cars are fitted "
         "models, their windows included",
