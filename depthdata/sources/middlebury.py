@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthdata.errors import SourceError
 from depthdata.sources.card import Archive, Card, SequenceSpec
-from depthdata.sources.middlebury_files import all_files, archive_hint, folders, pair_files
+from depthdata.sources.middlebury_files import VIEWS, all_files, archive_hint, folders, pair_files
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
@@ -103,6 +103,7 @@ _EVALUATION = {
     "disparity_y": "disp{view}GTy.pfm",
     "masks/occluded": "mask{view}nocc.png",
 }
+_TRUTH = tuple(_EVALUATION.values())[1:]
 _2014 = {
     "rgb": "im{view}.png",
     "rgb_exposure": "im1E.png",
@@ -180,8 +181,9 @@ def _scene_folders(folder: Path) -> list[Path]:
 
 
 def _has_truth(part: Path) -> bool:
-    """Whether any scene beside has a disparity: else the archive of them is not unpacked."""
-    return any((scene / "disp0GT.pfm").is_file() for scene in folders(part))
+    """Whether any scene has ground truth: else its archive is not unpacked."""
+    names = [pattern.format(view=view) for pattern in _TRUTH for view in VIEWS.values()]
+    return any((scene / name).is_file() for scene in folders(part) for name in names)
 
 
 def _spec(scene: Path, with_truth: bool) -> SequenceSpec:
