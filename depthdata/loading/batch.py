@@ -10,10 +10,10 @@ import torch
 
 from depthdata.errors import UsageError
 
-__all__ = ["Samples", "collate", "new_tensor", "sample_of"]
+__all__ = ["NUMPY_TYPES", "Samples", "collate", "new_tensor", "sample_of"]
 
 Sample = dict[str, Any]
-_NUMPY = {
+NUMPY_TYPES = {
     torch.bool: np.bool_,
     torch.uint8: np.uint8,
     torch.int32: np.int32,
@@ -25,9 +25,9 @@ _NUMPY = {
 
 def new_tensor(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     """Uninitialised memory; inside a DataLoader worker, shared so that it is not copied again."""
-    if torch.utils.data.get_worker_info() is None and dtype in _NUMPY:
+    if torch.utils.data.get_worker_info() is None and dtype in NUMPY_TYPES:
         # numpy asks the system for huge pages, torch does not: fewer page faults in a large batch
-        return torch.from_numpy(np.empty(shape, dtype=_NUMPY[dtype]))
+        return torch.from_numpy(np.empty(shape, dtype=NUMPY_TYPES[dtype]))
     count = 1
     for n in shape:
         count *= n

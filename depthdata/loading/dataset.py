@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from depthdata.errors import UsageError
-from depthdata.loading.batch import Samples, collate, new_tensor, sample_of
+from depthdata.loading.batch import Samples, collate, sample_of
 from depthdata.loading.cameras import baselines, cameras_at, vary
 from depthdata.loading.candidates import Selection
 from depthdata.loading.catalogue import (
@@ -24,6 +24,7 @@ from depthdata.loading.catalogue import (
 )
 from depthdata.loading.fields import Field, allocate, fields_of, fill
 from depthdata.loading.handles import Handles, Threads
+from depthdata.loading.memory import Memory
 from depthdata.loading.window import Window
 from depthdata.sequence import open_sequence
 from depthdata.splits import Split
@@ -144,6 +145,7 @@ class SequenceDataset(Dataset[Sample]):
         if threads < 1:
             raise UsageError(f"threads must be 1 or more, found {threads}")
         self._threads = Threads(threads)
+        self._memory = Memory()
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         paths = find_files(root)
         opened = [open_sequence(path, check=verify) for path in paths]
@@ -256,7 +258,7 @@ class SequenceDataset(Dataset[Sample]):
             prefix = f"{rigs[0][position]}_" if position else ""
             hw = self.size or _common_size(cameras)
             for field in fields:
-                tensors = allocate(field, lead, hw, new_tensor)
+                tensors = allocate(field, lead, hw, self._memory.tensor)
                 arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
                 for b, camera in enumerate(cameras):
                     name = stream_of(camera, field.stream, self.image)
