@@ -160,7 +160,15 @@ class WindowRule:
                 f"given are of: {there}"
             )
         listed = [Listed(seq.name, seq.split, len(seq), seq.frame_ids) for seq in mine]
-        return self.resolve(listed, strict=strict)
+        clips = self.resolve(listed, strict=strict)
+        if not clips:
+            lengths = sorted(item.frames for item in listed)
+            facts = ", ".join(f"{key}={value}" for key, value in self.parameters.items())
+            raise UsageError(
+                f"rule {self.name}: no window of {facts or 'its kind'} fits into the {len(listed)} "
+                f"sequences, which have {lengths[0]} to {lengths[-1]} frames"
+            )
+        return clips
 
     def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Put parameters where the file says ``$name``."""

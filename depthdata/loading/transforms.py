@@ -117,7 +117,7 @@ class HorizontalFlip:
     Images and maps are mirrored, cx becomes W - 1 - cx, flow changes the sign of its x component,
     and poses are those of the mirrored cameras in the mirrored world (x -> -x of both). A stereo
     pair also changes sides, so that disparity stays positive; both cameras then need the same
-    streams.
+    streams. ``disparity_y`` is left minus right like every disparity, so it changes its sign.
     """
 
     p: float = 0.5
@@ -243,6 +243,8 @@ def _swap_pair(sample: Sample) -> Sample:
     for name in cameras[first]:
         one, other = cameras[first][name], cameras[second][name]
         out[one], out[other] = sample[other], sample[one]
+        if name == "disparity_y":
+            out[one], out[other] = -out[one], -out[other]
     return out
 
 

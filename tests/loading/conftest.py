@@ -11,6 +11,7 @@ import pytest
 from depthdata import geometry
 from depthdata.codecs.images import encode_png
 from depthdata.sequence import Points, SequenceWriter
+from depthdata.sequence.camera_writer import CameraWriter
 
 HEIGHT, WIDTH, BASELINE, STEP = 24, 40, 0.5, 100_000_000
 INTRINSICS = np.array([[30.0, 0, 17.0], [0, 32.0, 13.0], [0, 0, 1]])
@@ -53,6 +54,8 @@ def write_plane(
     times: np.ndarray | None = None,
     rgb_frames: Sequence[int] | None = None,
     sparse: bool = False,
+    rgb: bool = True,
+    more: Callable[[CameraWriter], None] | None = None,
 ) -> Path:
     """Write a sequence of a moving pair over a plane; depth is there in `DEPTH_FRAMES` only."""
     times = np.arange(frames, dtype=np.int64) * STEP if times is None else times
@@ -80,7 +83,9 @@ def write_plane(
             shown = list(rgb_frames) if rgb_frames is not None else list(range(frames))
             blobs = [encode_png(image(t, name)) for t in shown]
             index = np.array(shown, dtype=np.int64) if rgb_frames is not None else None
-            camera.encoded("rgb", blobs, [len(b) for b in blobs], encoding="png", frame_index=index)
+            if rgb:
+                sizes = [len(b) for b in blobs]
+                camera.encoded("rgb", blobs, sizes, encoding="png", frame_index=index)
             some = np.array([t for t in DEPTH_FRAMES if t < frames], dtype=np.int64)
             if sparse:
                 camera.points("depth", [points(t, name) for t in some], frame_index=some)
@@ -104,6 +109,8 @@ def write_plane(
             camera.dense("flow_forward", flow, unit="px")
             moving = [np.full((HEIGHT, WIDTH), t % 2, np.uint8) for t in range(frames)]
             camera.dense("masks/moving", moving, dtype="uint8", missing=None)
+            if more is not None:
+                more(camera)
     return path
 
 
