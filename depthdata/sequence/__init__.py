@@ -24,6 +24,7 @@ from depthdata.sequence.schema import VERSION as VERSION
 from depthdata.sequence.schema import Objects as Objects
 from depthdata.sequence.schema import StereoPair as StereoPair
 from depthdata.sequence.schema import Tracks as Tracks
+from depthdata.sequence.stereo import StereoGeometry as StereoGeometry
 from depthdata.sequence.streams import Stream as Stream
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ __all__ = [
     "Points",
     "Sequence",
     "SequenceWriter",
+    "StereoGeometry",
     "StereoPair",
     "Stream",
     "Tracks",

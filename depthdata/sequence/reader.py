@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Any
 
@@ -14,8 +15,9 @@ import xxhash
 from depthdata.errors import FormatError, UsageError
 from depthdata.sequence.index import Header, Index, read_index
 from depthdata.sequence.schema import Objects, StereoPair, Tracks
+from depthdata.sequence.stereo import DerivedStream, StereoGeometry
 from depthdata.sequence.storage import ByteSource, open_bytes
-from depthdata.sequence.streams import Stream, make_stream
+from depthdata.sequence.streams import DenseStream, Stream, make_stream
 
 __all__ = ["Camera", "Sequence", "open_sequence"]
 
@@ -108,15 +110,21 @@ class Sequence:
         self.attrs: dict[str, Any] = {k: v for k, v in root.items() if k not in _ROOT_FACTS}
         self.timestamps: npt.NDArray[np.int64] = index.arrays["timestamps"]
         self.frame_ids: tuple[str, ...] = tuple(_texts(index.arrays["frame_ids"]))
-        pairs = index.arrays["stereo_pairs"].tolist()
+        baselines = index.arrays.get("stereo_baselines")
         self.stereo_pairs: tuple[StereoPair, ...] = tuple(
-            StereoPair(left.decode(), right.decode(), baseline) for left, right, baseline in pairs
+            StereoPair(
+                left.decode(), right.decode(), baseline, None if baselines is None else baselines[k]
+            )
+            for k, (left, right, baseline) in enumerate(index.arrays["stereo_pairs"].tolist())
         )
         names = [path.split("/")[1] for path in index.groups if path.count("/") == 1]
         cameras = [name for name in names if f"cameras/{name}" in index.groups]
         self._cameras = {
             name: Camera(self._source, index, name, len(self), check) for name in cameras
         }
+        for pair in self.stereo_pairs:
+            for name in (pair.left, pair.right):
+                self._cameras[name]._derive(partial(self._geometry, pair))
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -138,6 +146,30 @@ class Sequence:
         if "moving" in columns:
             columns["moving"] = columns["moving"].astype(np.bool_)
         return Objects(**columns)
+
+    def stereo_geometry(self, camera: str, t: int) -> StereoGeometry:
+        """Return what turns depth into disparity for a camera of a stereo pair, at frame `t`.
+
+        For disparity by the calibration of ANOTHER frame, as some protocols have it, ask for that
+        frame's geometry.
+
+        Raises
+        ------
+        UsageError
+            The camera belongs to no pair.
+        """
+        for pair in self.stereo_pairs:
+            if camera in (pair.left, pair.right):
+                return self._geometry(pair, t)
+        raise UsageError(
+            f"{self.path}: camera {camera!r} belongs to no stereo pair, so depth and disparity do "
+            "not follow from each other"
+        )
+
+    def _geometry(self, pair: StereoPair, t: int) -> StereoGeometry:
+        left = self._cameras[pair.left].intrinsics(t)
+        right = self._cameras[pair.right].intrinsics(t)
+        return StereoGeometry(float(left[0, 0]), pair.at(t), float(right[0, 2] - left[0, 2]))
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -205,7 +237,9 @@ class Camera:
     T_rig_cam : (4, 4) float64 or None
         Pose on the rig.
     streams : tuple of str
-        Names of what is there.
+        Names of what is stored.
+    derived : tuple of str
+        ``depth`` or ``disparity`` where it is not stored but follows from the other one.
     """
 
     def __init__(
@@ -235,31 +269,51 @@ class Camera:
                 made = make_stream(source, index, path, stream, length, size, check)
                 if made is not None:
                     self._streams[stream] = made
+        for stored in self._streams.values():
+            valid = self._streams.get(f"{stored.name}_valid")
+            if isinstance(stored, DenseStream) and isinstance(valid, DenseStream):
+                stored.valid = valid
+        self._derived: dict[str, DerivedStream] = {}
 
     @property
     def streams(self) -> tuple[str, ...]:
-        """Names of the streams, in the order of writing."""
+        """Names of the stored streams, in the order of writing."""
         return tuple(self._streams)
 
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the streams that are not stored but follow from one that is."""
+        return tuple(self._derived)
+
+    def _derive(self, geometry: Callable[[int], StereoGeometry]) -> None:
+        """Offer depth where disparity is stored, and the other way round."""
+        for name, source in (("depth", "disparity"), ("disparity", "depth")):
+            if source in self._streams and name not in (*self._streams, *self._derived):
+                self._derived[name] = DerivedStream(name, self._streams[source], geometry)
+
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self._streams[name]
-        except KeyError:
+        found = self._streams.get(name, self._derived.get(name))
+        if found is None:
             raise UsageError(
-                f"camera {self.name}: no stream {name!r}; there are {', '.join(self._streams)}"
-            ) from None
+                f"camera {self.name}: no stream {name!r}; there are "
+                f"{', '.join((*self._streams, *self._derived))}"
+            )
+        return found
 
     def __getattr__(self, name: str) -> Any:
-        streams = self.__dict__.get("_streams", {})
-        if name in streams:
-            return streams[name]
+        for streams in (self.__dict__.get("_streams", {}), self.__dict__.get("_derived", {})):
+            if name in streams:
+                return streams[name]
         raise AttributeError(
             f"camera {self.__dict__.get('name')} has no stream or attribute {name!r}; "
-            f"there are the streams {', '.join(streams)}"
+            f"there are the streams {', '.join((*self._streams, *self._derived))}"
         )
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self._streams if "/" not in name)]
+        return [
+            *super().__dir__(),
+            *(name for name in (*self._streams, *self._derived) if "/" not in name),
+        ]
 
     def __repr__(self) -> str:
         return f"<Camera {self.name} {self.height}x{self.width}: {', '.join(self._streams)}>"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ MISSING_TIME = -(2**63)
 """The int64 nanosecond value that means "no timestamp" (numpy's NaT)."""
 
 Profile = Literal["default", "portable"]
-StreamKind = Literal["encoded", "dense", "points"]
+StreamKind = Literal["encoded", "dense", "points", "derived"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _STREAM = re.compile(r"[a-z][a-z0-9_]*(/[a-z0-9][a-z0-9_]*)?")
@@ -51,6 +51,7 @@ _QUANTITIES = {
     "flow_backward": "flow",
     "instances": "instance id",
     "semantics": "class id",
+    "materials": "class id",
     "masks": "mask",
 }
 _DERIVED = re.compile(r"_(\d+)x(\d+)$")
@@ -59,19 +60,26 @@ _CAMERA_WORDS = ("intrinsics", "distortion", "T_world_cam", "T_rig_cam", "timest
 
 @dataclass(frozen=True)
 class StereoPair:
-    """Two rectified cameras; ``x_left - x_right = fx * baseline / depth``.
+    """Two rectified cameras; ``x_left - x_right = fx * baseline / depth - (cx_right - cx_left)``.
 
     Attributes
     ----------
     left, right : str
         Camera names.
     baseline : float
-        Metres.
+        Metres; of the first frame where it varies.
+    baselines : (T,) float64 or None
+        Of every frame, where it varies.
     """
 
     left: str
     right: str
     baseline: float
+    baselines: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+
+    def at(self, t: int) -> float:
+        """Return the baseline of frame `t`, metres."""
+        return self.baseline if self.baselines is None else float(self.baselines[t])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +174,16 @@ def is_picture(name: str) -> bool:
 def quantity_of(name: str) -> str:
     """Return what a stream of this name holds.
 
-    >>> quantity_of("masks/moving"), quantity_of("disparity")
-    ('mask', 'disparity')
+    >>> quantity_of("masks/moving"), quantity_of("disparity_next"), quantity_of("rgb_192x640")
+    ('mask', 'disparity', 'colour')
     """
-    base = name.split("/")[0]
-    for prefix, quantity in _QUANTITIES.items():
-        if base == prefix:
-            return quantity
-    return "mask" if base.endswith("_valid") else base
+    base = _DERIVED.sub("", name.split("/")[0])
+    if base.endswith("_valid"):
+        return "mask"
+    if base in _QUANTITIES:
+        return _QUANTITIES[base]
+    kind = base.split("_")[0]
+    return _QUANTITIES[kind] if kind in ("rgb", "gray", "disparity") else base
 
 
 def measures(quantity: str) -> bool:

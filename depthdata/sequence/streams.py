@@ -153,7 +153,14 @@ class EncodedStream(Stream):
 
 
 class DenseStream(Stream):
-    """One array a frame, compressed without loss."""
+    """One array a frame, compressed without loss.
+
+    Attributes
+    ----------
+    valid : DenseStream or None
+        The stream ``<name>_valid``, 1 where a value of this one was measured. `raw` knows nothing
+        of it.
+    """
 
     kind = "dense"
 
@@ -170,6 +177,7 @@ class DenseStream(Stream):
             self._stored.kind == "f" or self.scale is not None or measures(self.attrs["quantity"])
         )
         self.dtype = np.dtype(np.float32) if self._measures else self._stored
+        self.valid: DenseStream | None = None
 
     def raw(self, t: int) -> npt.NDArray[Any]:
         """Return frame `t` as it is stored, in the stored dtype."""
@@ -179,7 +187,15 @@ class DenseStream(Stream):
 
     def __getitem__(self, t: int) -> npt.NDArray[Any]:
         raw = self.raw(t)
-        return from_stored(raw, self.scale, self.missing) if self._measures else raw
+        if not self._measures:
+            return raw
+        values = from_stored(raw, self.scale, self.missing)
+        if self.valid is not None and self.valid.present[t]:
+            invalid = self.valid.raw(t) == 0
+            if invalid.any():
+                values = values.copy() if values is raw else values
+                values[..., invalid] = np.nan
+        return values
 
     def read_into(self, t: int, out: npt.NDArray[Any]) -> None:
         """Copy frame `t` into an array of the same shape."""

@@ -25,7 +25,7 @@ from depthdata.sequence.timeless import clear_extension_times
 
 __all__ = ["Target", "rest_digest", "write_all"]
 
-_NOT_CONTENT = ("profile", "converter", "digest", "state")
+_NOT_CONTENT = ("profile", "converter", "source_fingerprint", "digest", "state")
 
 
 class Target:

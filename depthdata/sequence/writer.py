@@ -92,7 +92,7 @@ class SequenceWriter:
         self._profile: Profile = profile
         self._frames = -1
         self._cameras: dict[str, CameraWriter] = {}
-        self._pairs: list[tuple[str, str, float]] = []
+        self._pairs: list[tuple[str, str, npt.NDArray[np.float64]]] = []
         self._part: PartFile | None = None
         self._target: Target | None = None
 
@@ -145,14 +145,18 @@ class SequenceWriter:
         target.array("timestamps", times)
         target.array("frame_ids", _texts(frame_ids))
 
-    def stereo_pair(self, left: str, right: str, baseline: float) -> None:
-        """Say that two cameras are a rectified pair; `baseline` in metres."""
-        if left == right or not baseline > 0:
+    def stereo_pair(self, left: str, right: str, baseline: npt.ArrayLike) -> None:
+        """Say that two cameras are a rectified pair.
+
+        `baseline` in metres: one number, or (T,) where it varies from frame to frame.
+        """
+        metres = np.asarray(baseline, np.float64)
+        if left == right or metres.ndim > 1 or not metres.size or not (metres > 0).all():
             raise UsageError(
                 f"stereo pair {left}, {right}: expected two cameras and a baseline above 0, "
-                f"found {baseline}"
+                f"found {metres.tolist() if metres.size < 4 else metres.min()}"
             )
-        self._pairs.append((left, right, float(baseline)))
+        self._pairs.append((left, right, metres))
 
     def camera(
         self,
@@ -317,8 +321,18 @@ class SequenceWriter:
         dtype = [("left", lefts.dtype), ("right", rights.dtype), ("baseline", "<f8")]
         table = np.zeros(len(self._pairs), dtype)
         table["left"], table["right"] = lefts, rights
-        table["baseline"] = [pair[2] for pair in self._pairs]
+        table["baseline"] = [metres.flat[0] for _, _, metres in self._pairs]
         target.array("stereo_pairs", table)
+        every = np.empty((len(self._pairs), self._frames))
+        for row, (left, right, metres) in zip(every, self._pairs, strict=True):
+            if metres.ndim and len(metres) != self._frames:
+                raise UsageError(
+                    f"stereo pair {left}, {right}: expected 1 or {self._frames} baselines, "
+                    f"found {len(metres)}"
+                )
+            row[:] = metres
+        if (every != every[:, :1]).any():
+            target.array("stereo_baselines", every)
 
     def _discard(self) -> None:
         # On a full disk closing fails too; what was written must go all the same.

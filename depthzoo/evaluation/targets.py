@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from depthdata.errors import UsageError
 from depthdata.lidar import eigen_depth_map
+from depthdata.sequence import StereoGeometry
 
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence
@@ -23,38 +24,6 @@ __all__ = ["RULES", "StereoGeometry", "frames_with_truth", "stereo_geometry", "t
 FloatMap = NDArray[np.floating]
 
 
-class StereoGeometry:
-    """What turns disparity of a rectified pair into depth and back.
-
-    Parameters
-    ----------
-    fx : float
-        Focal length of the left camera, pixels.
-    baseline : float
-        Distance of the two cameras, metres.
-    offset : float
-        ``cx_right - cx_left``, pixels.
-    """
-
-    def __init__(self, fx: float, baseline: float, offset: float = 0.0) -> None:
-        self.fx, self.baseline, self.offset = fx, baseline, offset
-
-    def disparity(self, depth: FloatMap) -> FloatMap:
-        """Return disparity (px) of depth (m); NaN where depth is NaN.
-
-        >>> StereoGeometry(fx=700.0, baseline=0.5).disparity(np.array([7.0])).tolist()
-        [50.0]
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return self.fx * self.baseline / np.asarray(depth, np.float64) - self.offset
-
-    def depth(self, disparity: FloatMap) -> FloatMap:
-        """Return depth (m) of disparity (px); NaN where the disparity gives none."""
-        shifted = np.asarray(disparity, np.float64) + self.offset
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(shifted > 0, self.fx * self.baseline / shifted, np.nan)
-
-
 def stereo_geometry(
     seq: Sequence, camera: str, frame: int, scale: float = 1.0
 ) -> StereoGeometry | None:
@@ -62,16 +31,10 @@ def stereo_geometry(
 
     With `scale`, for images that are that many times as wide as the stored ones.
     """
-    for pair in seq.stereo_pairs:
-        if pair.left == camera:
-            left = seq.cameras[pair.left].intrinsics(frame)
-            right = seq.cameras[pair.right].intrinsics(frame)
-            return StereoGeometry(
-                float(left[0, 0]) * scale,
-                float(pair.baseline),
-                float(right[0, 2] - left[0, 2]) * scale,
-            )
-    return None
+    if all(pair.left != camera for pair in seq.stereo_pairs):
+        return None
+    stored = seq.stereo_geometry(camera, frame)
+    return StereoGeometry(stored.fx * scale, stored.baseline, stored.offset * scale)
 
 
 def lidar_stream(seq: Sequence, camera: str) -> str:
