@@ -1,0 +1,94 @@
+"""PNG files that hold a quantity or a mask, not a picture: refused unless they are whole.
+
+OpenCV decodes a cut or changed PNG to something, or to nothing, without a word; here every chunk is
+compared with its checksum first.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.codecs.images import decode_image, image_size
+from depthdata.errors import FormatError
+
+__all__ = ["decode_png_map", "read_file"]
+
+_DEFLATE_LIMIT = 1100  # deflate packs at most 1032 bytes into one
+
+
+def decode_png_map(data: bytes, kind: str, bits: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Decode a grey PNG of 8 or 16 bits.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    kind : str
+        What it holds, for messages.
+    bits : tuple of int
+        Accepted depths: 8, 16.
+
+    Returns
+    -------
+    (H, W) uint8 or uint16
+
+    Raises
+    ------
+    FormatError
+        Not a PNG, cut, damaged, in colour, or of another depth.
+
+    Examples
+    --------
+    >>> from depthdata.codecs.images import encode_png
+    >>> decode_png_map(encode_png(np.array([[7, 300]], np.uint16)), "levels", (16,))
+    array([[  7, 300]], dtype=uint16)
+    """
+    info = image_size(data)
+    if info.encoding != "png" or info.bit_depth not in bits or info.channels != 1:
+        raise FormatError(
+            f"{kind}: expected a grey PNG of {' or '.join(map(str, bits))} bits, found "
+            f"{info.bit_depth}-bit {info.encoding.upper()} with {info.channels} channel(s)"
+        )
+    _check_whole(data, kind)
+    if info.height * info.width * info.bit_depth // 8 > _DEFLATE_LIMIT * len(data):
+        raise FormatError(
+            f"{kind}: {len(data)} bytes of PNG cannot hold {info.width}x{info.height} pixels"
+        )
+    return decode_image(data)
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises
+    ------
+    FormatError
+        It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_whole(data: bytes, kind: str) -> None:
+    position, name = 8, b""
+    while name != b"IEND":
+        if position + 12 > len(data):
+            raise FormatError(f"{kind}: PNG cut at {len(data)} bytes; extract it again")
+        (size,) = struct.unpack_from(">I", data, position)
+        name, end = data[position + 4 : position + 8], position + 8 + size
+        if end + 4 > len(data):
+            raise FormatError(f"{kind}: PNG cut at {len(data)} bytes; extract it again")
+        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise FormatError(
+                f"{kind}: the checksum of a PNG chunk at byte {position} does not match; "
+                "extract it again"
+            )
+        position = end + 4
