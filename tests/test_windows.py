@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from support import golden_cases
 
 from depthdata import splits
+from depthdata.cli import main
 from depthdata.errors import FormatError, UsageError
+from depthdata.sequence import SequenceWriter
+from depthdata.window_kinds import draw_positions
 from depthdata.windows import Clip, Listed, WindowRule, list_windows, load_windows
 
 FOLDER = splits.published_folder() / "windows"
@@ -93,26 +98,26 @@ def test_selection_is_that_of_the_authors_class(case: Path) -> None:
 @pytest.mark.parametrize("case", golden_cases("readers", "sceneflow*"))
 def test_permutations_are_those_of_the_authors(case: Path) -> None:
     facts = json.loads((case / "selection.json").read_text())
-    expected = {key.split("_")[2]: key for key in facts if key.startswith("permutation_seed")}
-    rules = {
-        "2239": load_windows("flyingthings3d/dynamic_stereo_train"),
-        "437": load_windows("flyingthings3d/dynamic_stereo_test"),
-        "4370": load_windows("flyingthings3d/things_test"),
-    }
-    assert expected.keys() == rules.keys()
-    for total, key in expected.items():
-        rule, first = rules[total], set(facts[key])
-        if total == "4370":
-            clips = rule.resolve([("flyingthings3d_TEST_A_0000", "test", 4370)], strict=True)
-            picked = {clip.frames[0] for clip in clips}
-            assert len(picked) == len(clips) == 400
-        else:
-            some = sequences(rule)
-            picked = {int(name[-4:]) for name in rule.choose(some, strict=True)}
-            if total == "2239":
-                picked = set(range(2239)) - picked
-            assert len(picked) == 40
-        assert first <= picked
+    named = {key: re.fullmatch(r"permutation_seed(\d+)_(\d+)_first(\d+)", key) for key in facts}
+    found = {key: [int(n) for n in match.groups()] for key, match in named.items() if match}
+    assert found
+    for key, (seed, count, first) in found.items():
+        assert draw_positions(count, {"seed": seed, "first": first}) == set(facts[key])
+
+
+def test_what_the_permutations_choose() -> None:
+    kept = load_windows("flyingthings3d/dynamic_stereo_test")
+    left_out = load_windows("flyingthings3d/dynamic_stereo_train")
+    chosen = kept.choose(sequences(kept), strict=True)
+    assert len(chosen) == 40
+    assert {int(name[-4:]) for name in chosen} == draw_positions(437, {"seed": 1000, "first": 40})
+    rest = left_out.choose(sequences(left_out), strict=True)
+    assert len(rest) == 2239 - 40
+    pictures = load_windows("flyingthings3d/things_test").resolve(
+        [(f"flyingthings3d_TEST_A_{i:04d}", "test", 10) for i in range(437)], strict=True
+    )
+    at = [int(clip.sequence[-4:]) * 10 + clip.frames[0] for clip in pictures]
+    assert at == sorted(draw_positions(4370, {"seed": 1000, "first": 400}))
 
 
 def test_clips_of_dynamic_replica() -> None:
@@ -221,3 +226,63 @@ def test_damage_is_found(tmp_path: Path, change: dict[str, Any]) -> None:
 
 def test_lists_and_rules_share_no_name() -> None:
     assert not set(list_windows()) & set(splits.list_splits())
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["split", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two Sintel sequences, and one of another dataset."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for name, dataset, frames in (("b", "sintel", 3), ("a", "sintel", 2), ("c", "kitti_2015", 1)):
+        with SequenceWriter(
+            folder / f"{name}.h5",
+            dataset=dataset,
+            sequence=name,
+            split="train",
+            licence="CC0",
+            citation="none",
+            converter="test 1",
+            source_fingerprint="xxh3:0000000000000000",
+        ) as writer:
+            writer.timeline(np.arange(frames), [f"frame_{t:04d}" for t in range(frames)])
+            writer.camera("left", height=2, width=2, intrinsics=np.eye(3))
+    return folder
+
+
+def test_command_lists_and_describes_rules() -> None:
+    rows = {row["name"]: row for row in json.loads(run("--json").stdout)}
+    assert rows["sintel/all"]["kind"] == "windows"
+    assert rows["eigen_zhou/test"]["kind"] == "frames"
+    assert "dynamic_replica/test_150" in run().stdout
+    said = json.loads(run("dynamic_replica/train", "--set", "sample_len=7", "--json").stdout)
+    assert said["windows"]["length"] == said["parameters"]["sample_len"] == 7
+    assert "assumptions" in run("dynamic_replica/train").stdout
+
+
+def test_command_prints_the_windows_of_files(scenes: Path) -> None:
+    printed = run("sintel/all", scenes)
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout.splitlines() == ["sequence,frames", "a,0-1", "b,0-2"]
+    clips = json.loads(run("sintel/raft_stereo_frames", scenes / "b.h5", "--json").stdout)["clips"]
+    assert clips == [["b", [0]], ["b", [1]], ["b", [2]]]
+    strict = run("sintel/all", scenes, "--strict")
+    assert strict.exit_code == 2 and "published for 23 sequences, there are 2" in strict.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no/such"], "known: .*eigen_zhou/test.*rules for windows: .*sintel/all"),
+        (["sintel/all", "--form", "x"], "is a rule"),
+        (["eigen_zhou/test", "--strict"], "is a list of frames"),
+        (["dynamic_replica/train", "--set", "sample_len"], "KEY=NUMBER"),
+        (["sintel/all", "--set", "seed=1"], "no parameter seed; it has none"),
+    ],
+)
+def test_command_in_wrong_use(arguments: list[str], said: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert re.search(said, result.output)
