@@ -19,6 +19,7 @@ from depthdata.sequence.integrity import verify
 from depthdata.sequence.part import PartFile
 from depthdata.sequence.schema import FORMAT, VERSION, Profile, check_name
 from depthdata.sequence.target import Target
+from depthdata.sequence.track_writer import TracksSink
 
 __all__ = ["SequenceWriter"]
 
@@ -93,6 +94,7 @@ class SequenceWriter:
         self._frames = -1
         self._cameras: dict[str, CameraWriter] = {}
         self._pairs: list[tuple[str, str, npt.NDArray[np.float64]]] = []
+        self._tracks: list[TracksSink] = []
         self._part: PartFile | None = None
         self._target: Target | None = None
 
@@ -245,21 +247,34 @@ class SequenceWriter:
         xyz_world: npt.ArrayLike | None = None,
     ) -> None:
         """Add the trajectories of N points: `xy` (T, N, 2), `visible` (T, N), `xyz_world`."""
-        target = self._open_target()
-        group = f"tracks/{camera}"
-        if camera not in self._cameras or group in target.index.groups:
-            raise UsageError(f"tracks of {camera}: expected a camera of this file, once")
-        positions = np.asarray(xy, "<f4")
+        positions, seen = np.asarray(xy, "<f4"), np.asarray(visible)
         count = positions.shape[1] if positions.ndim == 3 else 0
-        positions = _matrix(positions, f"tracks of {camera}: xy", [(self._frames, count, 2)], "<f4")
-        seen = _matrix(visible, f"tracks of {camera}: visible", [(self._frames, count)], "|u1")
-        target.group(group, {"unit": "px", "missing": "nan"})
-        target.whole_block(f"{group}/xy", positions)
-        target.whole_block(f"{group}/visible", seen)
-        if xyz_world is not None:
-            where = f"tracks of {camera}: xyz_world"
-            points = _matrix(xyz_world, where, [(self._frames, count, 3)], "<f4")
-            target.whole_block(f"{group}/xyz_world", points)
+        if positions.shape[:1] != (self._frames,) or seen.shape[:1] != (self._frames,):
+            raise UsageError(
+                f"tracks of {camera}: expected {self._frames} frames, found xy {positions.shape} "
+                f"and visible {seen.shape}"
+            )
+        world = None if xyz_world is None else np.asarray(xyz_world, "<f4")
+        if world is not None and world.shape != (*positions.shape[:2], 3):
+            raise UsageError(
+                f"tracks of {camera}: xyz_world should be {(*positions.shape[:2], 3)}, "
+                f"found {world.shape}"
+            )
+        sink = self.open_tracks(camera, count, xyz_world=world is not None)
+        for t in range(self._frames):
+            sink.add(positions[t], seen[t], None if world is None else world[t])
+
+    def open_tracks(self, camera: str, count: int, *, xyz_world: bool = False) -> TracksSink:
+        """Begin the trajectories of `count` points, to be given one frame at a time.
+
+        `xyz_world` announces their place in the world.
+        """
+        target = self._open_target()
+        if camera not in self._cameras or f"tracks/{camera}" in target.index.groups:
+            raise UsageError(f"tracks of {camera}: expected a camera of this file, once")
+        sink = TracksSink(target, camera, self._frames, int(count), xyz_world)
+        self._tracks.append(sink)
+        return sink
 
     def objects(
         self,
@@ -305,6 +320,8 @@ class SequenceWriter:
             raise UsageError(f"{self.path.name}: a sequence needs a timeline and a camera")
         for camera in self._cameras.values():
             camera.finish()
+        for sink in self._tracks:
+            sink.finish()
         self._write_pairs(target)
         target.group("", {"digest": target.content_digest()})
         target.index.groups[""]["state"] = "complete"
