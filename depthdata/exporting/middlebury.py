@@ -147,7 +147,10 @@ class Pair:
                 )
 
     def _has(self, camera: Camera, stream: str) -> bool:
-        return stream in camera.streams and bool(camera[stream].present[self.t])
+        known: tuple[str, ...] = camera.streams
+        if "masks/occluded" in known:  # without it, disparity that follows from depth is no truth
+            known += camera.derived
+        return stream in known and bool(camera[stream].present[self.t])
 
 
 def _write(path: Path, data: bytes) -> None:

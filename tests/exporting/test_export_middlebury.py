@@ -9,13 +9,14 @@ import pytest
 import two_view_tree as tree
 
 import depthdata as dd
+from depthdata.codecs.images import encode_png
 from depthdata.codecs.middlebury import read_calib
+from depthdata.codecs.pfm import read_pfm
 from depthdata.comparison.sequences import differences
 from depthdata.conversion import convert
 from depthdata.errors import UsageError
 from depthdata.exporting import export
 from depthdata.sequence import SequenceWriter, open_sequence
-from depthdata.sources import get
 from depthdata.synthetic import SyntheticScene, write_raw, write_sequence
 
 
@@ -72,11 +73,7 @@ def test_eth3d_comes_back_byte_for_byte(scene: SyntheticScene, tmp_path: Path):
 
 
 @pytest.mark.parametrize("dataset", ["middlebury", "eth3d"])
-def test_same_content_where_files_were_encoded_otherwise(
-    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The digest holds the fingerprint of the source files, so that is kept apart here."""
-    monkeypatch.setattr(get(dataset), "fingerprint", lambda spec: "fixed")
+def test_same_content_where_files_were_encoded_otherwise(dataset: str, tmp_path: Path):
     raw = tmp_path / "raw"
     if dataset == "middlebury":
         tree.write_evaluation(raw / "MiddEval3/trainingF/Piano")
@@ -96,8 +93,7 @@ def test_same_content_where_files_were_encoded_otherwise(
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("dataset", ["middlebury", "eth3d"])
-def test_real_scenes_come_back(dataset: str, realdata: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(get(dataset), "fingerprint", lambda spec: "fixed")
+def test_real_scenes_come_back(dataset: str, realdata: Path, tmp_path: Path):
     raw = realdata / {"middlebury": "middlebury_MiddEval3"}.get(dataset, dataset)
     first, second = _there_and_back(dataset, raw, tmp_path)
     for a, b in zip(first, second, strict=True):
@@ -145,31 +141,40 @@ def test_calib_of_another_dataset(scene: SyntheticScene, tmp_path: Path):
     assert calib.facts == {"ndisp": scene.width}
 
 
-def _one_camera(path: Path, streams: dict[str, np.ndarray], cameras: tuple[str, ...]) -> Path:
-    from depthdata.codecs.images import encode_png
-
+def _clip(path: Path, cameras: tuple[str, ...], mask: bool = False, **maps: float) -> Path:
+    """A sequence of one frame with constant maps, 0.5 m between the cameras, fx 2."""
     blob = encode_png(np.zeros((2, 3, 3), np.uint8))
     with SequenceWriter(path, dataset="mine", sequence="clip") as writer:
         writer.timeline([0], ["a"])
         for name in cameras:
             camera = writer.camera(name, height=2, width=3, intrinsics=np.diag([2.0, 2, 1]))
             camera.encoded("rgb", [blob], [len(blob)], encoding="png")
-            for stream, values in streams.items():
-                camera.dense(stream, [values], missing="nan")
+            for stream, value in maps.items():
+                camera.dense(stream, [np.full((2, 3), value, np.float32)], missing="nan")
+            if mask:
+                camera.dense("masks/occluded", [np.zeros((2, 3), np.uint8)], dtype="u1")
         if len(cameras) > 1:
-            writer.stereo_pair(*cameras, 0.5)
+            writer.stereo_pair(cameras[0], cameras[1], 0.5)
     return path
 
 
 def test_sequences_that_are_no_pair(tmp_path: Path):
-    path = _one_camera(tmp_path / "clip.h5", {}, ("front",))
+    path = _clip(tmp_path / "clip.h5", ("front",))
     with pytest.raises(UsageError, match="clip: expected a pair of cameras, found front"):
         dd.export(path, tmp_path / "out", layout="middlebury")
     assert not (tmp_path / "out").exists()
 
 
 def test_disparity_needs_occlusion(tmp_path: Path):
-    disparity = {"disparity": np.ones((2, 3), np.float32)}
-    path = _one_camera(tmp_path / "clip.h5", disparity, ("left", "right"))
+    path = _clip(tmp_path / "clip.h5", ("left", "right"), disparity=1)
     with pytest.raises(UsageError, match=r"disparity but no masks/occluded; mask0nocc\.png needs"):
         dd.export(path, tmp_path / "out", layout="middlebury")
+
+
+def test_disparity_that_follows_from_depth(tmp_path: Path):
+    path = _clip(tmp_path / "clip.h5", ("left", "right"), mask=True, depth=4)
+    folder = dd.export(path, tmp_path / "out", layout="middlebury") / "MiddEval3/trainingF/clip"
+    np.testing.assert_array_equal(read_pfm(folder / "disp1GT.pfm"), np.full((2, 3), 0.25))
+    path = _clip(tmp_path / "clip.h5", ("left", "right"), depth=4)
+    folder = dd.export(path, tmp_path / "more", layout="middlebury") / "MiddEval3/trainingF/clip"
+    assert sorted(path.name for path in folder.iterdir()) == ["calib.txt", "im0.png", "im1.png"]
