@@ -39,11 +39,13 @@ __all__ = [
 GROUP = "depthdata.sources"
 
 _BUILT_IN = {
+    "dynamic_replica": "depthdata.sources.dynamic_replica",
     "eth3d": "depthdata.sources.eth3d",
     "kitti_2012": "depthdata.sources.kitti_2012",
     "kitti_2015": "depthdata.sources.kitti_2015",
     "kitti_raw": "depthdata.sources.kitti_raw",
     "middlebury": "depthdata.sources.middlebury",
+    "sceneflow": "depthdata.sources.sceneflow",
 }
 
 

@@ -25,7 +25,7 @@ def test_every_source_has_a_whole_card():
         assert card.name == name
         assert card.title and card.licence and card.citation and card.homepage and card.terms_url
         assert isinstance(source.VERSION, int)
-        assert all(archive.url.startswith("https://") for archive in card.archives)
+        assert all((archive.url or "https://").startswith("https://") for archive in card.archives)
 
 
 def test_unknown_name():
