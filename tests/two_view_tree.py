@@ -8,6 +8,7 @@ import numpy as np
 
 from depthdata.codecs.images import encode_png
 from depthdata.codecs.pfm import encode_pfm
+from depthdata.sequence import Camera
 
 HEIGHT, WIDTH = 6, 9
 FOCAL, CENTRE, DOFFS, BASELINE_MM = 8.5, (3.25, 2.5), 1.75, 193.001
@@ -105,3 +106,20 @@ def write_eth3d(
     write_pfm(truth / "disp0GT.pfm", values, b"-1")
     write_mask(truth / "mask0nocc.png", values, seed)
     return folder
+
+
+def warp_gain(camera: Camera, other: Camera, sign: int, off: float = 0.0) -> float:
+    """How much of the difference of two images is left when disparity (+ `off`) moves one.
+
+    Of pixels that both see; `sign` is 1 where `camera` is the left one.
+    """
+    rows, columns = np.nonzero(camera["masks/occluded"][0] == 0)
+    there = columns - sign * (camera["disparity"][0][rows, columns] + off)
+    inside = (there >= 0) & (there <= camera.width - 1)
+    rows, columns, there = rows[inside], columns[inside], there[inside]
+    mine, theirs = camera.rgb[0].astype(np.float64), other.rgb[0].astype(np.float64)
+    low = np.clip(np.floor(there).astype(int), 0, camera.width - 2)
+    part = (there - low)[:, None]
+    warped = theirs[rows, low] * (1 - part) + theirs[rows, low + 1] * part
+    moved = np.abs(warped - mine[rows, columns]).mean()
+    return float(moved / np.abs(theirs[rows, columns] - mine[rows, columns]).mean())

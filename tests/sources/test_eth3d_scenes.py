@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import two_view_tree as tree
 from support import golden_cases
-from two_view_tree import write_eth3d, write_mask, write_pfm
+from two_view_tree import warp_gain, write_eth3d, write_mask, write_pfm
 
 import depthdata as dd
 from depthdata.codecs.pfm import read_pfm
@@ -289,4 +289,6 @@ def test_real_scenes(realdata: Path, tmp_path: Path):
             depth = focal * baseline / 1000 / values
             np.testing.assert_allclose(left.depth[0], depth, rtol=1e-6)
             assert np.nanmin(left.depth[0]) > 1
+            gain, *displaced = (warp_gain(left, right, 1, off) for off in (0, -1, 1))
+            assert gain < 0.7 and gain < 0.9 * min(displaced)
     assert not facts

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import two_view_tree as tree
 from support import golden_cases
-from two_view_tree import write_2014, write_evaluation, write_mask, write_pfm
+from two_view_tree import warp_gain, write_2014, write_evaluation, write_mask, write_pfm
 
 import depthdata as dd
 from depthdata.codecs.images import decode_image, encode_png
@@ -381,18 +381,4 @@ def test_real_motorcycle(realdata: Path, tmp_path: Path):
             expected = 999.421 * 0.193001 / (camera["disparity"][0].astype(np.float64) + 32.778)
             np.testing.assert_allclose(camera.depth[0], expected, rtol=1e-6)
             assert 2.0 < np.nanmin(camera.depth[0]) < np.nanmax(camera.depth[0]) < 4.7
-        assert _warp_gain(left, right, 1) < 0.25 and _warp_gain(right, left, -1) < 0.25
-
-
-def _warp_gain(camera: Camera, other: Camera, sign: int) -> float:
-    """How much of the difference of two images is left when disparity moves one to the other."""
-    rows, columns = np.nonzero(camera["masks/occluded"][0] == 0)
-    there = columns - sign * camera["disparity"][0][rows, columns]
-    inside = (there >= 0) & (there <= camera.width - 1)
-    rows, columns, there = rows[inside], columns[inside], there[inside]
-    mine, theirs = camera.rgb[0].astype(np.float64), other.rgb[0].astype(np.float64)
-    low = np.clip(np.floor(there).astype(int), 0, camera.width - 2)
-    part = (there - low)[:, None]
-    warped = theirs[rows, low] * (1 - part) + theirs[rows, low + 1] * part
-    moved = np.abs(warped - mine[rows, columns]).mean()
-    return float(moved / np.abs(theirs[rows, columns] - mine[rows, columns]).mean())
+        assert warp_gain(left, right, 1) < 0.25 and warp_gain(right, left, -1) < 0.25
