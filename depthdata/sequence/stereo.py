@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.sequence.streams import Stream
+from depthdata.sequence.streams import DenseStream, Stream
 
 __all__ = ["DerivedStream", "StereoGeometry"]
 
@@ -81,16 +81,39 @@ class DerivedStream(Stream):
 
     def __getitem__(self, t: int) -> npt.NDArray[np.float32]:
         stored = self.source[t]
+        return self.convert(stored, t)
+
+    def read_into(self, t: int, out: npt.NDArray[Any]) -> None:
+        """Copy frame `t` into an array of the same shape; fastest where it is float32."""
+        if isinstance(self.source, DenseStream) and out.dtype == np.float32:
+            self.source.read_into(t, out)
+            self.convert(out, t, out)
+        else:
+            np.copyto(out, self[t], casting="same_kind")
+
+    def convert(
+        self,
+        stored: npt.NDArray[np.float32],
+        t: int,
+        out: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return what values that `source` stores at frame `t` are in this stream.
+
+        Written into `out`, which may be `stored`, where it is given. NaN where there is none.
+        """
         pair = self._geometry(int(t))
         if pair.offset:  # near zero the difference loses digits: float64
             exact = pair.depth(stored) if self.name == "depth" else pair.disparity(stored)
-            return exact.astype(np.float32)
+            if out is None:
+                return exact.astype(np.float32)
+            np.copyto(out, exact, casting="same_kind")
+            return out
         # Within one unit in the last place of the float64 result, and three times as fast.
+        usable = stored > 0
         with np.errstate(divide="ignore", invalid="ignore"):
-            values: npt.NDArray[np.float32] = np.float32(pair.fx * pair.baseline) / stored
-        values[~(stored > 0)] = np.nan
+            values: npt.NDArray[np.float32] = np.divide(
+                np.float32(pair.fx * pair.baseline), stored, out=out, dtype=np.float32
+            )
+        if not usable.all():
+            np.copyto(values, np.float32(np.nan), where=~usable)
         return values
-
-    def read_into(self, t: int, out: npt.NDArray[Any]) -> None:
-        """Copy frame `t` into an array of the same shape."""
-        np.copyto(out, self[t], casting="same_kind")

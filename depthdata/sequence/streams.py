@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xxhash
 
 from depthdata.codecs.images import decode_image, decode_into
-from depthdata.errors import AbsentFrameError, FormatError
+from depthdata.errors import AbsentFrameError, FormatError, UsageError
 from depthdata.sequence.chunks import decode_chunk
 from depthdata.sequence.index import Index
 from depthdata.sequence.points import COLUMNS, PointKind, Points, densify, draw_pixels
@@ -181,25 +181,42 @@ class DenseStream(Stream):
 
     def raw(self, t: int) -> npt.NDArray[Any]:
         """Return frame `t` as it is stored, in the stored dtype."""
-        row = self._find(t)
-        (stored,) = self._bytes(row, (int(self._offsets[row]), int(self._sizes[row])))
-        return decode_chunk(stored, self._stored, self.shape, self._filters, int(self._masks[row]))
+        return self._decode(t, None)
 
     def __getitem__(self, t: int) -> npt.NDArray[Any]:
         raw = self.raw(t)
         if not self._measures:
             return raw
         values = from_stored(raw, self.scale, self.missing)
-        if self.valid is not None and self.valid.present[t]:
-            invalid = self.valid.raw(t) == 0
-            if invalid.any():
-                values = values.copy() if values is raw else values
-                values[..., invalid] = np.nan
+        self._blank(t, values)
         return values
 
     def read_into(self, t: int, out: npt.NDArray[Any]) -> None:
-        """Copy frame `t` into an array of the same shape."""
-        np.copyto(out, self[t], casting="same_kind")
+        """Copy frame `t` into an array of the same shape; fastest where it is contiguous float32.
+
+        What the array holds after an error is undefined.
+        """
+        if not self._measures or out.dtype != np.float32 or not out.flags.c_contiguous:
+            np.copyto(out, self[t], casting="same_kind")
+            return
+        if out.shape != self.shape:
+            raise UsageError(f"{self._where}: expected an array of {self.shape}, found {out.shape}")
+        raw = self._decode(t, out if self._stored == out.dtype else None)
+        from_stored(raw, self.scale, self.missing, out)
+        self._blank(t, out)
+
+    def _decode(self, t: int, out: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+        row = self._find(t)
+        (stored,) = self._bytes(row, (int(self._offsets[row]), int(self._sizes[row])))
+        mask = int(self._masks[row])
+        return decode_chunk(stored, self._stored, self.shape, self._filters, mask, out)
+
+    def _blank(self, t: int, values: npt.NDArray[np.float32]) -> None:
+        """Write NaN where `valid` says that nothing was measured."""
+        if self.valid is not None and self.valid.present[t]:
+            invalid = self.valid.raw(t) == 0
+            if invalid.any():
+                values[..., invalid] = np.nan
 
 
 class PointsStream(Stream):

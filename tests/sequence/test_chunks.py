@@ -108,3 +108,29 @@ def test_what_readers_return_for_each_kind_of_dense_stream(tmp_path: Path) -> No
     out = np.zeros((2, 3))
     left.depth.read_into(0, out)
     assert out[0, 0] == 1.5
+
+
+def test_every_half_float_is_widened_exactly() -> None:
+    bits = np.arange(2**16, dtype=np.uint16)
+    for part in (
+        bits,
+        bits[:0x7C00],
+        bits[: 0x7C00 + 1],
+        np.r_[bits[:0x7C00], bits[0x8000:0xFC00]],
+    ):
+        half = part.view(np.float16)
+        out = np.empty(half.shape, np.float32)
+        assert from_stored(half, None, "nan", out) is out
+        assert out.tobytes() == half.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<i2", "<f2", "<f4", "<f8", "<i4"])
+@pytest.mark.parametrize("missing", [None, 3])
+def test_values_written_into_an_array_are_those_returned(dtype: str, missing: int | None) -> None:
+    stored = np.array([[0, 3, 7], [5, 3, 1]], dtype)
+    for scale in (None,) if np.dtype(dtype).kind == "f" else (None, 0.25, 0.1):
+        expected = from_stored(stored.copy(), scale, missing)
+        out = np.empty(stored.shape, np.float32)
+        from_stored(stored.copy(), scale, missing, out)
+        np.testing.assert_array_equal(out, expected)
+        assert np.isnan(out).sum() == (0 if missing is None else 2)
