@@ -57,9 +57,7 @@ def baselines(
     """
     pairs = [_pair(file, rig) for file, rig in zip(files, rigs, strict=True)]
     values = [
-        [pair.at(t) if hasattr(pair, "at") else pair.baseline for t in ts]
-        for pair, ts in zip(pairs, frames, strict=True)
-        if pair is not None
+        [pair.at(t) for t in ts] for pair, ts in zip(pairs, frames, strict=True) if pair is not None
     ]
     if len(values) < len(pairs):
         return {}
@@ -70,7 +68,7 @@ def baselines(
 def vary(sequences: Sequence[SequenceFile], rigs: Sequence[tuple[str, ...]]) -> bool:
     """Whether the baseline of a pair that is loaded changes in time."""
     pairs = (_pair(sequence, rig) for sequence in sequences for rig in rigs)
-    return any(pair is not None and np.ndim(pair.baseline) > 0 for pair in pairs)
+    return any(pair is not None and pair.baselines is not None for pair in pairs)
 
 
 def _pair(sequence: SequenceFile, rig: tuple[str, ...]) -> StereoPair | None:

@@ -84,7 +84,7 @@ def stream_of(camera: Camera, name: str, image: Image) -> str:
 
 def has_stream(camera: Camera, name: str) -> bool:
     """Whether a camera has a stream, stored or derived."""
-    return name in camera.streams or name in getattr(camera, "derived", ())
+    return name in camera.streams or name in camera.derived
 
 
 def build_catalogue(
@@ -200,7 +200,7 @@ def is_rendering(name: str) -> bool:
 
 
 def _all_streams(camera: Camera) -> tuple[str, ...]:
-    return (*camera.streams, *getattr(camera, "derived", ()))
+    return (*camera.streams, *camera.derived)
 
 
 def _images_present(
