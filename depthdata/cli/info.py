@@ -57,7 +57,7 @@ def describe_sequence(sequence: Sequence) -> dict[str, Any]:
                     "unit": camera[stream].unit,
                     "frames": len(camera[stream].frames),
                 }
-                for stream in camera.streams
+                for stream in (*camera.streams, *camera.derived)
             },
         }
     return {

@@ -21,6 +21,7 @@ from depthdata.sequence.reader import open_sequence as open_sequence
 from depthdata.sequence.schema import FORMAT as FORMAT
 from depthdata.sequence.schema import MISSING_TIME as MISSING_TIME
 from depthdata.sequence.schema import VERSION as VERSION
+from depthdata.sequence.schema import Boxes as Boxes
 from depthdata.sequence.schema import Objects as Objects
 from depthdata.sequence.schema import StereoPair as StereoPair
 from depthdata.sequence.schema import Tracks as Tracks
@@ -46,6 +47,7 @@ __all__ = [
     "FORMAT",
     "MISSING_TIME",
     "VERSION",
+    "Boxes",
     "Camera",
     "CameraWriter",
     "Objects",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,14 @@ import xxhash
 
 from depthdata.errors import FormatError, UsageError
 from depthdata.sequence.index import Header, Index, read_index
-from depthdata.sequence.schema import Objects, StereoPair, Tracks
+from depthdata.sequence.schema import Boxes, Objects, StereoPair, Tracks
 from depthdata.sequence.stereo import DerivedStream, StereoGeometry
 from depthdata.sequence.storage import ByteSource, open_bytes
 from depthdata.sequence.streams import DenseStream, Stream, make_stream
 
 __all__ = ["Camera", "Sequence", "open_sequence"]
+
+Table = TypeVar("Table")
 
 _ROOT_FACTS = (
     "format",
@@ -134,7 +136,18 @@ class Sequence:
     @property
     def tracks(self) -> Mapping[str, Tracks]:
         """Trajectories by camera; read when a camera is asked for."""
-        return _TracksByCamera(self)
+        return _ByCamera(self, "tracks", self._tracks)
+
+    def _tracks(self, columns: dict[str, Any]) -> Tracks:
+        return Tracks(**{**columns, "visible": columns["visible"].astype(np.bool_)})
+
+    @property
+    def boxes(self) -> Mapping[str, Boxes]:
+        """2-D boxes by camera; read when a camera is asked for."""
+        return _ByCamera(self, "boxes", self._boxes)
+
+    def _boxes(self, columns: dict[str, Any]) -> Boxes:
+        return Boxes(**{**columns, "category": np.array(_texts(columns["category"]), np.str_)})
 
     @property
     def objects(self) -> Objects | None:
@@ -334,20 +347,20 @@ class Camera:
         return t
 
 
-class _TracksByCamera(Mapping[str, Tracks]):
-    """Reads the tracks of a camera when it is asked for."""
+class _ByCamera(Mapping[str, Table]):
+    """Reads the tracks or boxes of a camera when it is asked for."""
 
-    def __init__(self, sequence: Sequence) -> None:
-        self._sequence = sequence
+    def __init__(
+        self, sequence: Sequence, kind: str, make: Callable[[dict[str, Any]], Table]
+    ) -> None:
+        self._sequence, self._kind, self._make = sequence, kind, make
         groups = [path.split("/") for path in sequence._index.groups]
-        self._names = [parts[1] for parts in groups if len(parts) == 2 and parts[0] == "tracks"]
+        self._names = [parts[1] for parts in groups if len(parts) == 2 and parts[0] == kind]
 
-    def __getitem__(self, camera: str) -> Tracks:
+    def __getitem__(self, camera: str) -> Table:
         if camera not in self._names:
             raise KeyError(camera)
-        columns = self._sequence._blocks(f"tracks/{camera}")
-        columns["visible"] = columns["visible"].astype(np.bool_)
-        return Tracks(**columns)
+        return self._make(self._sequence._blocks(f"{self._kind}/{camera}"))
 
     def __iter__(self) -> Any:
         return iter(self._names)

@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT",
     "MISSING_TIME",
     "VERSION",
+    "Boxes",
     "Objects",
     "Profile",
     "StereoPair",
@@ -99,6 +100,36 @@ class Tracks:
     xy: npt.NDArray[np.float32]
     visible: npt.NDArray[np.bool_]
     xyz_world: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """The 2-D boxes that people drew in the images of one camera, one row per box and frame.
+
+    Attributes
+    ----------
+    frame : (M,) int64
+        Index on the timeline.
+    id : (M,) int64
+        The same for the same object; not the id of a 3-D box.
+    category : (M,) str
+        The source's own class names.
+    rectangle : (M, 4) float64
+        Centre x, y and extent in x, y: pixels of the stored image, centres at integers.
+    """
+
+    frame: npt.NDArray[np.int64]
+    id: npt.NDArray[np.int64]
+    category: npt.NDArray[np.str_]
+    rectangle: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def at(self, frame: int) -> Boxes:
+        """Return the boxes of one frame."""
+        rows = self.frame == frame
+        return Boxes(*(column[rows] for column in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)

@@ -276,6 +276,28 @@ class SequenceWriter:
         self._tracks.append(sink)
         return sink
 
+    def boxes(
+        self,
+        camera: str,
+        frame: npt.ArrayLike,
+        id: npt.ArrayLike,
+        category: Sequence[str],
+        rectangle: npt.ArrayLike,
+    ) -> None:
+        """Add the 2-D boxes of a camera's images, one row per box and frame; see `Boxes`."""
+        target, group = self._open_target(), f"boxes/{camera}"
+        if camera not in self._cameras or group in target.index.groups:
+            raise UsageError(f"boxes of {camera}: expected a camera of this file, once")
+        rows = len(category)
+        frames = self._frame_column(frame, rows, f"boxes of {camera}")
+        ids = _matrix(id, f"boxes of {camera}: id", [(rows,)], "<i8")
+        sides = _matrix(rectangle, f"boxes of {camera}: rectangle", [(rows, 4)])
+        target.group(group, {"unit": "px"})
+        target.whole_block(f"{group}/frame", frames)
+        target.whole_block(f"{group}/id", ids)
+        target.whole_block(f"{group}/category", _texts(category))
+        target.whole_block(f"{group}/rectangle", sides)
+
     def objects(
         self,
         frame: npt.ArrayLike,
@@ -291,9 +313,7 @@ class SequenceWriter:
         if "objects" in target.index.groups:
             raise UsageError("objects: are there already")
         rows = len(category)
-        frames = _matrix(frame, "objects: frame", [(rows,)], "<i8")
-        if rows and (frames.min() < 0 or frames.max() >= self._frames):
-            raise UsageError(f"objects: frame must lie within 0 to {self._frames - 1}")
+        frames = self._frame_column(frame, rows, "objects")
         boxes = _matrix(T_world_box, "objects: T_world_box", [(rows, 4, 4)])
         target.group("objects", {"unit": "m", "velocity_unit": "m/s"})
         target.whole_block("objects/frame", frames)
@@ -307,6 +327,12 @@ class SequenceWriter:
         if moving is not None:
             flags = _matrix(moving, "objects: moving", [(rows,)], "|u1")
             target.whole_block("objects/moving", flags)
+
+    def _frame_column(self, frame: npt.ArrayLike, rows: int, where: str) -> npt.NDArray[np.int64]:
+        frames: npt.NDArray[np.int64] = _matrix(frame, f"{where}: frame", [(rows,)], "<i8")
+        if rows and (frames.min() < 0 or frames.max() >= self._frames):
+            raise UsageError(f"{where}: frame must lie within 0 to {self._frames - 1}")
+        return frames
 
     def _open_target(self) -> Target:
         if self._target is None:
