@@ -19,8 +19,10 @@ __all__ = ["LAYOUTS", "export"]
 LAYOUTS: dict[str, str] = {
     "kitti_2012": "depthdata.exporting.kitti_stereo",
     "kitti_2015": "depthdata.exporting.kitti_stereo",
+    "dynamic_replica": "depthdata.exporting.dynamic_replica",
     "eth3d": "depthdata.exporting.eth3d",
     "middlebury": "depthdata.exporting.middlebury",
+    "sceneflow": "depthdata.exporting.sceneflow",
 }
 """Name of the source dataset -> module with ``write(sequences, root)``."""
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from depthdata.codecs.sceneflow import KINDS, SETS, VIEWS
 from depthdata.sources.card import Archive, Card, SequenceSpec
-from depthdata.sources.sceneflow_tree import KINDS, SETS, VIEWS, all_files, find_clips
+from depthdata.sources.sceneflow_tree import all_files, find_clips
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter

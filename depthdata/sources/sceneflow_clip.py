@@ -13,22 +13,22 @@ from depthdata.codecs.blender_cameras import read_cameras
 from depthdata.codecs.images import decode_image, image_size
 from depthdata.codecs.pfm import read_pfm
 from depthdata.codecs.reading import read_with
-from depthdata.errors import FormatError, SourceError
-from depthdata.geometry import rigid_transform
-from depthdata.sequence.schema import MISSING_TIME
-from depthdata.sources.card import SequenceSpec
-from depthdata.sources.files import Pictures
-from depthdata.sources.sceneflow_tree import (
+from depthdata.codecs.sceneflow import (
     BASELINE,
     CAMERA_DATA,
     KINDS,
     SIZE,
     VIEWS,
-    archive_name,
     camera_file,
     nominal_intrinsics,
     set_of,
 )
+from depthdata.errors import FormatError, SourceError
+from depthdata.geometry import rigid_transform
+from depthdata.sequence.schema import MISSING_TIME
+from depthdata.sources.card import SequenceSpec
+from depthdata.sources.files import Pictures
+from depthdata.sources.sceneflow_tree import archive_name
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
@@ -235,7 +235,8 @@ def _decode_boundaries(blob: bytes, size: Size) -> npt.NDArray[Any]:
     found = set(np.unique(values).tolist())
     if not (found <= {0, 1} or found <= {0, 255}):
         raise FormatError(f"expected 0 and 255 (a boundary), found {sorted(found)[:4]}")
-    return np.not_equal(values, 0)
+    boundaries: npt.NDArray[np.bool_] = values != 0
+    return boundaries
 
 
 class _Storage(NamedTuple):

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "write_raw"]
 
 LAYOUTS = {
+    "dynamic_replica": "depthdata.synthetic.layouts.dynamic_replica",
     "eth3d": "depthdata.synthetic.layouts.eth3d",
     "kitti_2012": "depthdata.synthetic.layouts.kitti_2012",
     "kitti_2015": "depthdata.synthetic.layouts.kitti_2015",
     "kitti_raw": "depthdata.synthetic.layouts.kitti_raw",
     "middlebury": "depthdata.synthetic.layouts.middlebury",
+    "sceneflow": "depthdata.synthetic.layouts.sceneflow",
 }
 """Name of the source dataset -> module that writes its layout."""
 
