@@ -11,19 +11,20 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from depthdata.errors import FormatError
 
-__all__ = ["Annotated", "FrameAnnotation", "annotated_objects", "parse_frame", "write_annotations"]
+__all__ = ["DEFAULT_FORMAT", "Annotated", "FrameAnnotation", "annotated_objects", "parse_frame"]
 
 _PIECE = 1 << 18
 _LARGEST = 1 << 22
 _BLANK = " \t\r\n"
-_DEFAULT_FORMAT = "ndc_norm_image_bounds"
+DEFAULT_FORMAT = "ndc_norm_image_bounds"
+"""Of intrinsics, where a frame object does not say."""
 
 
 class Annotated(NamedTuple):
@@ -52,11 +53,8 @@ class FrameAnnotation:
     ----------
     sequence, camera : str
     number : int
-    seconds : float or None
-    image, depth, mask, instances : str
-        Paths relative to the folder of the annotation.
-    flow_forward, flow_forward_mask, flow_backward, flow_backward_mask, trajectories : str
-    size : (height, width) or None
+    image : str
+        Path relative to the folder of the annotation, as all others.
     R : 3 rows of 3 floats
         X_cam = X_world R + T with rows as vectors; camera axes x left, y up, z forward.
     T : 3 floats
@@ -64,27 +62,31 @@ class FrameAnnotation:
         NDC.
     intrinsics_format : str
         Lower case.
+    seconds : float, optional
+    size : (height, width), optional
+    depth, mask, instances, trajectories : str, optional
+    flow_forward, flow_forward_mask, flow_backward, flow_backward_mask : str, optional
     """
 
     sequence: str
     camera: str
     number: int
-    seconds: float | None
-    size: tuple[int, int] | None
     image: str
-    depth: str | None
-    mask: str | None
-    instances: str | None
-    flow_forward: str | None
-    flow_forward_mask: str | None
-    flow_backward: str | None
-    flow_backward_mask: str | None
-    trajectories: str | None
     R: tuple[tuple[float, ...], ...]
     T: tuple[float, ...]
     focal_length: tuple[float, ...]
     principal_point: tuple[float, ...]
-    intrinsics_format: str
+    intrinsics_format: str = DEFAULT_FORMAT
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+    depth: str | None = None
+    mask: str | None = None
+    instances: str | None = None
+    flow_forward: str | None = None
+    flow_forward_mask: str | None = None
+    flow_backward: str | None = None
+    flow_backward_mask: str | None = None
+    trajectories: str | None = None
 
 
 def annotated_objects(path: str | Path) -> Iterator[Annotated]:
@@ -100,7 +102,7 @@ def annotated_objects(path: str | Path) -> Iterator[Annotated]:
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "frame_annotations_test.jgz"
-    >>> write_annotations(path, [{"frame_number": 0}, {"frame_number": 1}])
+    >>> _ = path.write_bytes(gzip.compress(b'[{"frame_number": 0}, {"frame_number": 1}]'))
     >>> [item.value["frame_number"] for item in annotated_objects(path)]
     [0, 1]
     """
@@ -155,22 +157,9 @@ def parse_frame(value: Mapping[str, Any], where: str) -> FrameAnnotation:
         intrinsics_format=(
             view.text("intrinsics_format").lower()
             if view.value.get("intrinsics_format") is not None
-            else _DEFAULT_FORMAT
+            else DEFAULT_FORMAT
         ),
     )
-
-
-def write_annotations(path: str | Path, frames: Iterable[Mapping[str, Any]]) -> None:
-    """Write frame objects, one at a time in memory; the same bytes for the same objects."""
-    with (
-        Path(path).open("wb") as raw,
-        gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as file,
-    ):
-        before = b"["
-        for frame in frames:
-            file.write(before + json.dumps(frame, allow_nan=False).encode())
-            before = b", "
-        file.write(b"]" if before != b"[" else b"[]")
 
 
 class _Window:
@@ -299,7 +288,7 @@ class _Fields:
         return _Fields(found, f"{self.where}, {key}")
 
     def path(self, key: str) -> str | None:
-        """A path: text, an object with ``path``, or null."""
+        """Return a path: text, an object with ``path``, or null."""
         found = self.value.get(key)
         if isinstance(found, dict):
             found = found.get("path")

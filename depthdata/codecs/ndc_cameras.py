@@ -123,9 +123,7 @@ def _rescale(size: tuple[int, int], ndc_format: str) -> tuple[Float, Float]:
     half = np.array([width / 2, height / 2])
     name = ndc_format.lower()
     if name not in NDC_FORMATS:
-        raise FormatError(
-            f"intrinsics_format {ndc_format!r}: expected {' or '.join(NDC_FORMATS)}"
-        )
+        raise FormatError(f"intrinsics_format {ndc_format!r}: expected {' or '.join(NDC_FORMATS)}")
     return half, half if name == NDC_FORMATS[0] else np.full(2, min(height, width) / 2)
 
 

@@ -96,7 +96,7 @@ def decode_pickled_array(data: bytes) -> npt.NDArray[Any]:
     array([[1, 2]])
     >>> decode_pickled_array(pickle.dumps(print))
     Traceback (most recent call last):
-    depthdata.errors.FormatError: pickle: names builtins.print; an array of whole numbers is read ...
+    depthdata.errors.FormatError: pickle: names builtins.print; expected an array of whole numbers
     """
     machine = _Machine()
     try:
@@ -240,8 +240,8 @@ def _known(module: Any, attribute: Any) -> _Name:
     what = _NAMES.get((module, attribute)) if isinstance(module, str) else None
     if what is None:
         raise FormatError(
-            f"pickle: names {_shown(module)}.{_shown(attribute)}; an array of whole numbers is "
-            "read and nothing else; take the published file"
+            f"pickle: names {_shown(module)}.{_shown(attribute)}; "
+            "expected an array of whole numbers"
         )
     return _Name(what)
 
@@ -323,6 +323,6 @@ def _filled(data: Any, dtype: Any, shape: Any, fortran: bool) -> npt.NDArray[Any
     values = np.frombuffer(data, "u1" if kind == np.bool_ else kind)
     if kind == np.bool_:
         values = (values != 0).view(np.uint8)
-    values = values.reshape(shape, order="F" if fortran else "C")
-    values.flags.writeable = False
-    return values
+    shaped: npt.NDArray[Any] = values.reshape(shape, order="F" if fortran else "C")
+    shaped.flags.writeable = False
+    return shaped

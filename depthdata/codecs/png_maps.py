@@ -11,7 +11,6 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image, image_size
@@ -45,6 +44,7 @@ def decode_png_map(data: bytes, kind: str, bits: tuple[int, ...]) -> npt.NDArray
 
     Examples
     --------
+    >>> import numpy as np
     >>> from depthdata.codecs.images import encode_png
     >>> decode_png_map(encode_png(np.array([[7, 300]], np.uint16)), "levels", (16,))
     array([[  7, 300]], dtype=uint16)

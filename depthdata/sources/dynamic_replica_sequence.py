@@ -271,7 +271,8 @@ def _read_validity(path: Path) -> npt.NDArray[Any]:
 
 
 def _as_bits(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    return np.not_equal(mask, 0).view(np.uint8)
+    bits: npt.NDArray[np.uint8] = np.not_equal(mask, 0).astype(np.uint8)
+    return bits
 
 
 def _read_instances(path: Path) -> npt.NDArray[Any]:
