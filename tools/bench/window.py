@@ -44,7 +44,7 @@ class Row(NamedTuple):
     name: str
     ours: Callable[[], Any]
     limit: Callable[[], Any]
-    target: float
+    target: float | None = None  # without one, the row only informs
 
 
 def write(path: Path, frames: int) -> Array:
@@ -172,9 +172,9 @@ def rows(path: Path, frames: int, intrinsics: Array) -> list[Row]:
     name = f"{frames} frames, 2 views"
     return [
         Row(f"{name}: rgb + depth", lambda: both[0], decode, 1.10),
-        Row(f"{name}: rgb + depth + derived disparity", lambda: three[0], decode_and_divide, 1.15),
-        Row(f"{name}: depth alone", lambda: depth[0], limit.decode_depth, 1.50),
-        Row(f"{name}: derived disparity alone", lambda: disparity[0], divide, 1.50),
+        Row(f"{name}: rgb + depth + derived disparity", lambda: three[0], decode_and_divide, 1.10),
+        Row(f"{name}: depth alone", lambda: depth[0], limit.decode_depth),
+        Row(f"{name}: derived disparity alone", lambda: disparity[0], divide),
     ]
 
 
@@ -215,11 +215,12 @@ def main() -> int:
     failed = 0
     for row in table:
         median = statistics.median(ratios[row.name])
-        good = median <= row.target
+        good = row.target is None or median <= row.target
         failed += not good
+        target = "      " if row.target is None else f"<= {row.target:.2f}"
         seconds = statistics.median(times[row.name])
         print(
-            f"{row.name:52s} {median:6.3f}  <= {row.target:.2f}  {seconds * 1e3:7.1f} ms"
+            f"{row.name:52s} {median:6.3f}  {target:7s}  {seconds * 1e3:7.1f} ms"
             f"  {'' if good else 'MISSED'}"
         )
         result[row.name] = {"median": median, "target": row.target, "seconds": seconds, "ok": good}
