@@ -46,6 +46,7 @@ _BUILT_IN = {
     "kitti_raw": "depthdata.sources.kitti_raw",
     "middlebury": "depthdata.sources.middlebury",
     "sceneflow": "depthdata.sources.sceneflow",
+    "waymo": "depthdata.sources.waymo",
 }
 
 
