@@ -26,10 +26,12 @@ from depthdata.loading.maps import (
     nearest_resize,
     scale_points,
 )
+from depthdata.sequence.stereo import DerivedStream
+from depthdata.sequence.streams import PointsStream
 
 if TYPE_CHECKING:
-    from depthdata.sequence import Camera
-    from depthdata.sequence.streams import DenseStream, EncodedStream, PointsStream, Stream
+    from depthdata.sequence import Camera, Points
+    from depthdata.sequence.streams import DenseStream, EncodedStream, Stream
 
 __all__ = ["Field", "allocate", "fields_of", "fill"]
 
@@ -81,10 +83,16 @@ def fields_of(
     prefix: str,
     points: bool | int,
 ) -> tuple[Field, ...]:
-    """Decide the fields of one camera position of all sequences; streams it lacks are left out."""
-    cameras = tuple(cameras)
+    """Decide the fields of one camera position of all sequences.
+
+    Streams that it lacks are left out, and so is ``<name>_valid`` beside ``<name>``, whose validity
+    holds it already.
+    """
+    cameras, streams = tuple(cameras), tuple(streams)
     fields = []
     for name in streams:
+        if name.endswith("_valid") and name.removesuffix("_valid") in streams:
+            continue
         names = [(camera, stream_of(camera, name, image)) for camera in cameras]
         found = [camera[stream] for camera, stream in names if has_stream(camera, stream)]
         if found:
@@ -106,7 +114,8 @@ def _field(name: str, found: list[Any], prefix: str, points: bool | int) -> Fiel
     if kind == "points":
         if not points:
             return Field(name, key, "map")
-        longest = max(int(stream.counts.max(initial=0)) for stream in found)
+        sources = [source for source in map(points_of, found) if source is not None]
+        longest = max(int(source.counts.max(initial=0)) for source in sources)
         capacity = longest if points is True else int(points)
         return Field(name, f"{key}_points", "points", capacity=capacity)
     if kind == "image":
@@ -120,7 +129,7 @@ def _field(name: str, found: list[Any], prefix: str, points: bool | int) -> Fiel
 def _kind(name: str, stream: Stream) -> str:
     if stream.kind == "encoded":
         return "image"
-    if stream.kind == "points":
+    if points_of(stream) is not None:
         return "points"
     if len(stream.shape) == 3:
         return "flow"
@@ -158,7 +167,7 @@ def fill(
     value = arrays[field.key][at]
     all_valid = arrays.get(f"{field.key}_valid")
     valid = None if all_valid is None else all_valid[at[0]][at[1], ...]
-    kind = "scattered" if field.kind == "map" and _is_points(stream) else field.kind
+    kind = "scattered" if field.kind == "map" and points_of(stream) is not None else field.kind
     try:
         if stream is not None:
             _FILL[kind](field, value, valid, stream, t, hw)
@@ -170,8 +179,22 @@ def fill(
         valid[...] = False
 
 
-def _is_points(stream: Stream | None) -> bool:
-    return stream is not None and stream.kind == "points"
+def points_of(stream: Stream | None) -> PointsStream | None:
+    """Return the stream of points that a stream is, or is derived from."""
+    if isinstance(stream, DerivedStream):
+        stream = stream.source
+    return stream if isinstance(stream, PointsStream) else None
+
+
+def _read_points(stream: PointsStream | DerivedStream, t: int) -> tuple[Points, Array]:
+    """Return the points of a frame and their values in this stream; NaN where there is none."""
+    if isinstance(stream, PointsStream):
+        points = stream.points(t)
+        return points, points.value
+    stored = points_of(stream)
+    assert stored is not None
+    points = stored.points(t)
+    return points, stream.convert(points.value.astype(np.float32), t)
 
 
 def _fill_labels(
@@ -246,11 +269,15 @@ def _decoded(stream: EncodedStream, t: int) -> Array:
 
 
 def _fill_scattered(
-    field: Field, value: Array, valid: Array, stream: PointsStream, t: int, hw: Size
+    field: Field,
+    value: Array,
+    valid: Array,
+    stream: PointsStream | DerivedStream,
+    t: int,
+    hw: Size,
 ) -> None:
     native = (stream.shape[0], stream.shape[1])
-    points = stream.points(t)
-    measured = points.value
+    points, measured = _read_points(stream, t)
     usual = measured.min(initial=1) > 0 and measured.max(initial=1) < np.inf
     keep = None if usual else (measured > 0) & (measured < np.inf)
     if points.kind == "pixel" and native == hw:
@@ -275,21 +302,27 @@ def _fill_scattered(
 
 
 def _fill_points(
-    field: Field, value: Array, valid: Array, stream: PointsStream, t: int, hw: Size
+    field: Field,
+    value: Array,
+    valid: Array,
+    stream: PointsStream | DerivedStream,
+    t: int,
+    hw: Size,
 ) -> None:
-    points = stream.points(t)
+    points, measured = _read_points(stream, t)
+    native = (stream.shape[0], stream.shape[1])
     n = len(points)
     if n > field.capacity:
         raise UsageError(
             f"stream {stream.name} frame {t}: {n} points, room for {field.capacity}; "
             f"give points={n} or more"
         )
-    x, y = points.positions()
-    value[:n, 0], value[:n, 1] = scale_points(x, y, (stream.shape[0], stream.shape[1]), hw)
-    value[:n, 2] = points.value
-    value[:n, 2] *= field.factor((stream.shape[0], stream.shape[1]), hw)
+    value[:n, 0], value[:n, 1] = scale_points(*points.positions(), from_hw=native, to_hw=hw)
+    value[:n, 2] = measured
+    value[:n, 2] *= field.factor(native, hw)
     value[n:] = 0
-    valid[:n] = True
+    np.isfinite(value[:n, 2], out=valid[:n])
+    value[:n][~valid[:n]] = 0
     valid[n:] = False
 
 
