@@ -103,10 +103,10 @@ def _timeline(spec: SequenceSpec) -> Frames:
             incomplete=True,
         )
     for stream in spec.files["lacking"]:
-        folder = CAMERA_DATA if stream == CAMERA_DATA else _BY_STREAM[stream].folder
+        place = CAMERA_DATA if stream == CAMERA_DATA else _BY_STREAM[stream].place
         raise SourceError(
-            f"{where}: nothing in {folder} for {stream}, which other clips have; unpack "
-            f"{archive_name(clip, folder)} again",
+            f"{where}: nothing in {place}, where other clips have something; unpack "
+            f"{archive_name(clip, place.partition('/')[0])} again",
             incomplete=True,
         )
     whole = [views for s, views in streams.items() if not _BY_STREAM[s].direction]
@@ -142,12 +142,12 @@ def _common_size(pictures: Mapping[tuple[str, str], Pictures]) -> Size:
     return first.size[:2]
 
 
-def _check_size(path: Path, found: tuple[int, ...], size: Size) -> None:
+def _check_size(path: Path, found: tuple[int, ...], size: tuple[int, ...]) -> None:
     if found != size:
-        shown = "x".join(map(str, (found[1], found[0], *found[2:])))
+        expected, there = ("x".join(map(str, (n[1], n[0], *n[2:]))) for n in (size, found))
         raise FormatError(
-            f"{path}: expected {size[1]}x{size[0]} pixels like the left images, found {shown}; "
-            "take files of one size"
+            f"{path}: expected {expected} like the left images, found {there}; take files of one "
+            "size"
         )
 
 
@@ -197,7 +197,7 @@ def _measured(path: Path, size: Size) -> npt.NDArray[np.float32]:
 def _flow(path: Path, size: Size) -> npt.NDArray[np.float32]:
     """Return dx and dy, (2, H, W), NaN where one is not finite."""
     values = read_pfm(path)
-    _check_size(path, values.shape, (*size, 3))  # type: ignore[arg-type]
+    _check_size(path, values.shape, (*size, 3))
     flow = np.ascontiguousarray(np.moveaxis(values[..., :2], -1, 0))
     flow[:, ~np.isfinite(flow).all(axis=0)] = np.nan
     return flow

@@ -87,7 +87,7 @@ def _clips_of(dataset: str, top: Path) -> Iterator[SequenceSpec]:
     there = set(_names(top))
     kinds = [kind for kind in KINDS if kind.folder in there]
     clips = sorted({clip for folder in {k.folder for k in kinds} for clip in _clips(top / folder)})
-    posed = set(_clips(top / CAMERA_DATA)) if CAMERA_DATA in there else set()
+    posed = {clip for clip in clips if CAMERA_DATA in there and _posed(top / camera_file(clip))}
     found: dict[str, dict[str, dict[str, Frames]]] = {}
     same: dict[Frames, Frames] = {}  # clips of a set have the same frames: keep one tuple of them
     for clip in clips:
@@ -162,6 +162,10 @@ def _frames(top: Path, kind: Kind, clip: str, view: str) -> Frames:
     if not frames and any(name.endswith(".webp") for name in names):
         raise SourceError(_no_webp(folder, archive_name(clip, kind.folder)))
     return tuple(frames)
+
+
+def _posed(file: Path) -> bool:
+    return file.name in _names(file.parent)
 
 
 def _names(folder: str | Path) -> list[str]:
