@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
-import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -168,7 +167,7 @@ class _Window:
     def __init__(self, path: str | Path) -> None:
         self._path, self._pieces = path, _pieces(path)
         self._text, self._at, self._before = "", 0, 0
-        self._decode = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+        self._decode = json.JSONDecoder().raw_decode
 
     def expect(self, character: str, what: str) -> None:
         found = self._next()
@@ -279,7 +278,7 @@ class _Fields:
         found = self.value.get(key)
         if found is None:
             return None
-        return _float(found, self, key)
+        return _float(found, self, key, most=9e9)  # so that nanoseconds fit into 64 bits
 
     def object(self, key: str, *, required: bool = False) -> _Fields:
         found = self._required(key) if required else self.value.get(key)
@@ -321,9 +320,9 @@ def _floats(found: Any, count: int, fields: _Fields, key: str) -> tuple[float, .
     return tuple(_float(item, fields, key) for item in found)
 
 
-def _float(found: Any, fields: _Fields, key: str) -> float:
-    if type(found) not in (int, float) or abs(found) > 1e30 or not math.isfinite(found):
-        fields.fail(key, "a number", found)
+def _float(found: Any, fields: _Fields, key: str, most: float = 1e30) -> float:
+    if type(found) not in (int, float) or not abs(found) <= most:
+        fields.fail(key, f"a number up to {most:g}", found)
     return float(found)
 
 
@@ -335,7 +334,3 @@ def _size(found: Any, image: _Fields) -> tuple[int, int]:
     ):
         image.fail("size", "[height, width]", found)
     return found[0], found[1]
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

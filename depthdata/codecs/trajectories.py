@@ -7,6 +7,7 @@ tensors and plain containers and refuses everything that would have to be run.
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -63,11 +64,7 @@ def read_trajectories(path: str | Path) -> Trajectories:
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # PyTorch and its unpickler raise a dozen kinds
-        unsafe = type(error).__name__ == "UnpicklingError"
-        what = "holds more than tensors, nothing of it was run" if unsafe else "is damaged"
-        raise FormatError(f"{path} {what} ({_first_line(error)}); take the published file") from (
-            error
-        )
+        raise FormatError(f"{path} {_reason(error)}; take the published file") from error
     if not isinstance(content, dict):
         raise FormatError(f"{path}: expected a dict of tensors, found {type(content).__name__}")
     xy = _array(content, "traj_2d", path, size)
@@ -156,6 +153,14 @@ def _array(content: dict[Any, Any], key: str, path: str | Path, size: int) -> np
     if not isinstance(array, np.ndarray):
         raise FormatError(f"{path}: expected a tensor {key}, found {type(tensor).__name__}")
     return array
+
+
+def _reason(error: Exception) -> str:
+    if type(error).__name__ != "UnpicklingError":
+        return f"is damaged ({_first_line(error)})"
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    what = f" (it names {named[1]})" if named else ""
+    return f"holds more than tensors{what}; nothing of it was run"
 
 
 def _first_line(error: Exception) -> str:

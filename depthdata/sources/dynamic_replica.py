@@ -106,11 +106,14 @@ def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:
     annotations = _annotations(folder)
     if not annotations:
         archives = sorted([*folder.glob("*.zip"), *folder.glob("*/*.zip")])
-        hint = f"; unpack {archives[0].name} into {archives[0].stem.partition('_')[0]} first"
+        hint = ""
+        if archives:
+            split = archives[0].stem.partition("_")[0]
+            hint = f"; unpack {archives[0].name} into a folder {split} first"
         raise SourceError(
             f"{folder}: no annotation found; expected <split>/{_PREFIX}<split>{_SUFFIX} or "
             f"real/<name>/test/{_PREFIX}test{_SUFFIX}, or the folder of one"
-            f"{hint if archives else ''}"
+            f"{hint}"
         )
     try:
         return [spec for path in annotations for spec in scan(path, *_part(path))]
@@ -148,13 +151,11 @@ def _annotations(folder: Path) -> list[Path]:
     own = _own(folder)
     if own:
         return own
-    real = [name for name in _folders(folder) if name.name == "test" and folder.name in _REAL]
     splits = [folder / name for name in SPLITS[:-1]]
     recordings = [part / "test" for part in _folders(folder / "real")]
     if folder.name == "real":
         recordings += [part / "test" for part in _folders(folder)]
-    candidates = dict.fromkeys([*splits, *real, *recordings])
-    return [path for part in candidates for path in _own(part)]
+    return [path for part in [*splits, *recordings] for path in _own(part)]
 
 
 def _own(folder: Path) -> list[Path]:

@@ -190,7 +190,8 @@ def _parsed(spec: SequenceSpec, number: int, text: str) -> FrameAnnotation:
         raise SourceError(str(error)) from error
     for name in _paths(frame):
         path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+        outside = path.is_absolute() or ".." in path.parts or "\\" in name
+        if outside or not name.isprintable():
             raise SourceError(
                 f"{where}: path {name[:80]!r} does not lie below {spec.root}; "
                 "take the published file"
