@@ -1,4 +1,4 @@
-"""The checks of dense truth in a sequence: flow both ways, flow vs images and poses, disparity."""
+"""The checks of dense truth: flow both ways, flow against depth and poses, lidar against depth."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from depthdata.checks.report import Finding, at_most, skipped
 from depthdata.checks.samples import Sampler, spread
 from depthdata.geometry import se3_inverse
 
-__all__ = ["check_depth_disparity", "check_flow", "check_lidar_depth"]
+__all__ = ["check_flow", "check_lidar_depth"]
 
 Floats = npt.NDArray[np.float64]
-Map = npt.NDArray[np.float32]
 
 AGREE_PX, AGREE_SHARE = 0.5, 0.9  # share of the pixels that agree within a pixel
-PHOTOMETRIC = 0.8
 MOTION_PX = 0.5
-DISPARITY_PX = 1.0
 LIDAR_SHARE = 0.02
 _SHOWN = 20000
 
@@ -27,49 +24,12 @@ _SHOWN = 20000
 def check_flow(
     sampler: Sampler, camera: str, frames: int | None
 ) -> tuple[list[Finding], list[Overlay]]:
-    """Check the flows of a camera: against each other, the images, and depth + poses."""
+    """Check the flows of a camera against each other, and against depth + poses."""
     streams = sampler.sequence.cameras[camera].streams
     if "flow_forward" not in streams and "flow_backward" not in streams:
         return [], []
     both, overlays = _both_ways(sampler, camera, frames)
-    return [
-        both,
-        _against_images(sampler, camera, frames),
-        _against_motion(sampler, camera, frames),
-    ], (overlays)
-
-
-def check_depth_disparity(sampler: Sampler, camera: str, frames: int | None) -> list[Finding]:
-    """Check that stored depth and stored disparity of a left camera say the same."""
-    cam = sampler.sequence.cameras[camera]
-    pair = sampler.pair_of(camera)
-    name = "depth vs disparity"
-    if pair is None or "depth" not in cam.streams or "disparity" not in cam.streams:
-        return []
-    both = np.flatnonzero(cam["depth"].present & cam["disparity"].present)
-    results = []
-    for i in spread(len(both), frames):
-        t = int(both[i])
-        K, K_right = cam.intrinsics(t), sampler.sequence.cameras[pair.right].intrinsics(t)
-        off = measures.disparity_distance(
-            cam["depth"][t],
-            cam["disparity"][t],
-            float(K[0, 0]),
-            pair.baseline,
-            float(K[0, 2] - K_right[0, 2]),
-        )
-        if np.isfinite(off).any():
-            results.append((float(np.nanmedian(off)), t))
-    if not results:
-        return [skipped(name, "no frame has both", camera)]
-    value, frame = max(results)
-    message = f"disparity is fx b / z + d0, {len(results)} frames"
-    if value > DISPARITY_PX:
-        message = (
-            f"disparity is not fx b / z in frame {frame}: focal length, baseline, unit or scale of "
-            "one of them is wrong"
-        )
-    return [at_most(name, value, DISPARITY_PX, "px", message=message, camera=camera, frame=frame)]
+    return [both, _against_motion(sampler, camera, frames)], overlays
 
 
 def check_lidar_depth(sampler: Sampler, camera: str, frames: int | None) -> list[Finding]:
@@ -109,9 +69,10 @@ def _both_ways(sampler: Sampler, camera: str, frames: int | None) -> tuple[Findi
     medians, shares = [], []
     for i in spread(len(pairs), frames):
         t = int(pairs[i])
-        occluded = _mask(sampler, camera, t, "masks/occluded_forward")
+        forward = sampler.values(camera, "flow_forward", t)
+        occluded = sampler.flagged(camera, "masks/occluded_forward", t, forward.shape[1:])
         off = measures.forward_backward(
-            cam["flow_forward"][t], cam["flow_backward"][t + 1], occluded
+            forward, sampler.values(camera, "flow_backward", t + 1), occluded
         )
         if not np.isfinite(off).any():
             continue
@@ -147,54 +108,18 @@ def _both_ways(sampler: Sampler, camera: str, frames: int | None) -> tuple[Findi
     return finding, [_overlay(name, camera, frame, off, finding)]
 
 
-def _against_images(sampler: Sampler, camera: str, frames: int | None) -> Finding:
-    name = "flow vs images"
-    cam = sampler.sequence.cameras[camera]
-    results: list[tuple[float, int, str, int]] = []
-    for direction, step in (("flow_forward", 1), ("flow_backward", -1)):
-        if direction not in cam.streams:
-            continue
-        usable = [
-            int(t)
-            for t in np.flatnonzero(cam[direction].present)
-            if sampler.has_image(camera, int(t)) and sampler.has_image(camera, int(t) + step)
-        ]
-        for i in spread(len(usable), frames):
-            t = usable[i]
-            flow = cam[direction][t]
-            positions = _positions(sampler, camera, t, flow, f"masks/occluded_{direction[5:]}")
-            images = sampler.image(camera, t), sampler.image(camera, t + step)
-            ratio = measures.flow_photometric(*images, flow, positions)
-            if np.isfinite(ratio):
-                results.append((ratio, t, direction, step))
-    if not results:
-        return skipped(name, "no frame with flow and both images", camera)
-    value = float(np.median([ratio for ratio, *_ in results]))
-    ratio, frame, direction, step = max(results)
-    message = (
-        f"carried by flow, images differ by {value:.2g} of what they differ unmoved "
-        f"(worst frame {frame}: {ratio:.2g})"
-    )
-    if value > PHOTOMETRIC:
-        flow = cam[direction][frame]
-        positions = _positions(sampler, camera, frame, flow, f"masks/occluded_{direction[5:]}")
-        images = sampler.image(camera, frame), sampler.image(camera, frame + step)
-        message = measures.diagnose_flow(*images, flow, positions) or (
-            f"{direction} of frame {frame} does not carry it to frame {frame + step}: images "
-            f"differ by {ratio:.2g} of what they differ unmoved"
-        )
-    return at_most(name, value, PHOTOMETRIC, "", message=message, camera=camera, frame=frame)
-
-
 def _against_motion(sampler: Sampler, camera: str, frames: int | None) -> Finding:
     name = "flow vs motion"
     cam = sampler.sequence.cameras[camera]
     poses = cam.poses
-    if poses is None or "depth" not in cam.streams or "flow_forward" not in cam.streams:
-        return skipped(name, "needs forward flow, depth and poses", camera)
+    if poses is None or "flow_forward" not in cam.streams or not sampler.calibrated(camera):
+        return skipped(name, "needs forward flow, intrinsics and poses", camera)
+    source = sampler.depth_source(camera)
+    if source not in ("depth", "disparity"):
+        return skipped(name, "needs depth or disparity", camera)
     known = np.asarray(np.isfinite(poses).all((-1, -2)))
     usable = np.flatnonzero(
-        cam["flow_forward"].present[:-1] & cam["depth"].present[:-1] & known[:-1] & known[1:]
+        cam["flow_forward"].present[:-1] & cam[source].present[:-1] & known[:-1] & known[1:]
     )
     results = []
     for i in spread(len(usable), frames):
@@ -202,7 +127,11 @@ def _against_motion(sampler: Sampler, camera: str, frames: int | None) -> Findin
         T = se3_inverse(poses[t + 1]) @ poses[t]
         moving = sampler.moving(camera, t)
         off = measures.motion_distance(
-            cam["flow_forward"][t], cam["depth"][t], cam.intrinsics(t), T, moving
+            sampler.values(camera, "flow_forward", t),
+            sampler.values(camera, "depth", t),
+            cam.intrinsics(t),
+            T,
+            moving,
         )
         if np.isfinite(off).any():
             results.append((float(np.nanmedian(off)), t))
@@ -217,23 +146,6 @@ def _against_motion(sampler: Sampler, camera: str, frames: int | None) -> Findin
             "depth of another unit"
         )
     return at_most(name, value, limit, "px", message=message, camera=camera, frame=frame)
-
-
-def _positions(sampler: Sampler, camera: str, frame: int, flow: Map, occlusion: str) -> Floats:
-    use = np.isfinite(flow).all(0)
-    occluded = _mask(sampler, camera, frame, occlusion)
-    if occluded is not None:
-        use &= occluded == 0
-    rows, columns = np.nonzero(use)
-    chosen = np.random.default_rng([sampler.seed, frame]).permutation(len(rows))[:4000]
-    return np.stack([columns[chosen], rows[chosen]], 1).astype(np.float64)
-
-
-def _mask(sampler: Sampler, camera: str, frame: int, name: str) -> npt.NDArray[np.generic] | None:
-    cam = sampler.sequence.cameras[camera]
-    if name not in cam.streams or not cam[name].present[frame]:
-        return None
-    return np.asarray(cam[name][frame])
 
 
 def _overlay(name: str, camera: str, frame: int, off: Floats, finding: Finding) -> Overlay:

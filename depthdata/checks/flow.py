@@ -1,32 +1,16 @@
-"""Optical flow against itself, the images, and depth + poses; depth against disparity."""
+"""Optical flow against itself, against depth + poses, and as a way to another frame's map."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.checks.tracking import photometric_ratio
 from depthdata.geometry import pixel_grid, rigid_flow
 
-__all__ = [
-    "diagnose_flow",
-    "disparity_distance",
-    "flow_photometric",
-    "forward_backward",
-    "motion_distance",
-]
+__all__ = ["forward_backward", "motion_distance", "sampled"]
 
 Floats = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
-
-_CHANGES: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = {
-    "flow looks negated": ((0, -1), (1, -1)),
-    "x and y of the flow look swapped": ((1, 1), (0, 1)),
-    "y of the flow looks negated (an image with y up)": ((0, 1), (1, -1)),
-}
 
 
 def forward_backward(
@@ -77,33 +61,20 @@ def forward_backward(
     return np.where(use, off, np.nan).astype(np.float64)
 
 
-def flow_photometric(
-    first: Image, second: Image, flow: npt.NDArray[np.float32], positions: Floats
-) -> float:
-    """Grey difference when carried by flow, divided by that unmoved, at positions (n, 2)."""
-    columns, rows = np.rint(positions).astype(int).T
-    moved = positions + flow[:, rows, columns].T
-    ratio, _, count = photometric_ratio(first, second, positions, moved)
-    return ratio if count >= 50 else float("nan")
-
-
-def diagnose_flow(
-    first: Image, second: Image, flow: npt.NDArray[np.float32], positions: Floats
-) -> str | None:
-    """Name what is wrong with a flow that does not carry one image to the other, or None."""
-    now = flow_photometric(first, second, flow, positions)
-    tried = {}
-    for message, ((x, x_sign), (y, y_sign)) in _CHANGES.items():
-        changed = np.stack([flow[x] * x_sign, flow[y] * y_sign])
-        ratio = flow_photometric(first, second, changed, positions)
-        if np.isfinite(ratio):
-            tried[message] = ratio
-    if not tried:
-        return None
-    best = min(tried, key=lambda message: tried[message])
-    if tried[best] > 0.6 * now:
-        return None
-    return f"{best}: the images then differ by {tried[best]:.2g} instead of {now:.2g}"
+def sampled(values: npt.NDArray[np.float32], flow: npt.NDArray[np.float32]) -> Floats:
+    """Read a map (H, W) where flow (2, H, W) leads to: (H, W), NaN at steps and outside."""
+    height, width = values.shape
+    there = pixel_grid(height, width) + np.moveaxis(flow, 0, -1)
+    inside = (there >= 0).all(-1) & (there[..., 0] <= width - 1) & (there[..., 1] <= height - 1)
+    at = np.where(inside[..., None], there, 0).astype(np.float32)
+    kernel = np.ones((3, 3), np.uint8)
+    missing = ~np.isfinite(values)
+    filled = np.where(missing, 0, values).astype(np.float32)
+    step = (cv2.dilate(filled, kernel) - cv2.erode(filled, kernel) > 2) | missing
+    edge = cv2.dilate(step.astype(np.uint8), kernel)
+    found = cv2.remap(filled, at[..., 0], at[..., 1], cv2.INTER_LINEAR)
+    beside = cv2.remap(edge, at[..., 0], at[..., 1], cv2.INTER_NEAREST) > 0
+    return np.where(inside & ~beside, found, np.nan).astype(np.float64)
 
 
 def motion_distance(
@@ -116,20 +87,3 @@ def motion_distance(
     """Distance of flow from that of depth + poses on static pixels, (H, W) pixels, NaN else."""
     off = np.linalg.norm(flow - rigid_flow(depth, K, T_next_now), axis=0)
     return np.where(moving, np.nan, off) if moving is not None else np.asarray(off)
-
-
-def disparity_distance(
-    depth: npt.NDArray[np.float32],
-    disparity: npt.NDArray[np.float32],
-    fx: float,
-    baseline: float,
-    doffs: float = 0.0,
-) -> Floats:
-    """``|disparity - fx * baseline / depth - doffs|`` (H, W) pixels; NaN where one is missing.
-
-    >>> disparity_distance(np.full((1, 1), 7.0), np.full((1, 1), 49.5), 700.0, 0.5)
-    array([[0.5]])
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.abs(disparity - fx * baseline / depth - doffs)
-    return np.where(np.isfinite(off) & (depth > 0), off, np.nan).astype(np.float64)

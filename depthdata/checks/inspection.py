@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from depthdata.checks import structure
-from depthdata.checks.dense import check_depth_disparity, check_flow, check_lidar_depth
+from depthdata.checks import disparities, structure
+from depthdata.checks.dense import check_flow, check_lidar_depth
 from depthdata.checks.picture import Overlay, write_picture
 from depthdata.checks.report import CheckReport, Finding, skipped
 from depthdata.checks.reprojection import check_reprojection
 from depthdata.checks.samples import Sampler
 from depthdata.checks.stereo_pair import check_stereo
+from depthdata.checks.warps import check_warps
 from depthdata.errors import FormatError
 from depthdata.geometry import se3_inverse
-from depthdata.sequence import Sequence, open_sequence, verify
+from depthdata.sequence import Sequence, StereoPair, open_sequence, verify
 
 __all__ = ["check"]
 
@@ -92,8 +93,13 @@ def _inspect(
     sampler = Sampler(sequence, seed=seed)
     for name, camera in sequence.cameras.items():
         stack = np.stack([camera.intrinsics(t) for t in _intrinsics_frames(sequence, name)])
+        plausible = structure.intrinsics_plausible(name, stack, camera.height, camera.width)
+        if not sampler.calibrated(name):
+            plausible = skipped(
+                "intrinsics", "the source gives none: those stored are nominal", name
+            )
         findings += [
-            structure.intrinsics_plausible(name, stack, camera.height, camera.width),
+            plausible,
             structure.poses_rigid(name, camera.poses),
             structure.pose_steps(name, camera.poses, sequence.timestamps),
             structure.camera_times(name, camera.timestamps, sequence.timestamps),
@@ -105,14 +111,21 @@ def _inspect(
             ]
             findings.append(structure.images_differ(name, digests, camera.poses))
     for pair in sequence.stereo_pairs:
-        findings += _rig(sequence, pair.left, pair.right, pair.baseline)
-        found, drawn = check_stereo(sampler, pair.left, pair.right, pair.baseline, frames)
+        findings += _rig(sequence, pair)
+        found, drawn = check_stereo(sampler, pair.left, pair.right, frames)
         findings += found
         overlays += drawn
+        findings += disparities.check_left_right(sampler, pair.left, pair.right, frames)
     for name in sequence.cameras:
-        findings += check_depth_disparity(sampler, name, frames)
+        for agree in (
+            disparities.check_depth_disparity,
+            disparities.check_occluded,
+            disparities.check_out_of_frame,
+            disparities.check_disparity_change,
+        ):
+            findings += agree(sampler, name, frames)
         findings += check_lidar_depth(sampler, name, frames)
-        for measure in (check_reprojection, check_flow):
+        for measure in (check_warps, check_reprojection, check_flow):
             found, drawn = measure(sampler, name, frames)
             findings += found
             overlays += drawn
@@ -125,22 +138,23 @@ def _intrinsics_frames(sequence: Sequence, camera: str) -> range:
     return range(1) if np.array_equal(first, last) else range(len(sequence))
 
 
-def _rig(sequence: Sequence, left: str, right: str, baseline: float) -> list[Finding]:
+def _rig(sequence: Sequence, pair: StereoPair) -> list[Finding]:
     """Check the geometry of a pair by its rig, else by the poses of the first frame with both."""
-    a, b = sequence.cameras[left], sequence.cameras[right]
-    T = None
+    a, b = sequence.cameras[pair.left], sequence.cameras[pair.right]
+    name, t = f"{pair.left}/{pair.right}", 0
     if a.T_rig_cam is not None and b.T_rig_cam is not None:
         T = se3_inverse(a.T_rig_cam) @ b.T_rig_cam
-    elif a.poses is not None and b.poses is not None:
-        both = np.isfinite(a.poses).all((-1, -2)) & np.isfinite(b.poses).all((-1, -2))
-        if both.any():
-            t = int(np.flatnonzero(both)[0])
-            T = se3_inverse(a.poses[t]) @ b.poses[t]
-    if T is None:
-        return [skipped("baseline", "neither rig nor poses of both cameras", f"{left}/{right}")]
-    return structure.stereo_rig(
-        f"{left}/{right}", np.asarray(T), baseline, a.intrinsics(0), b.intrinsics(0)
-    )
+    elif a.poses is None or b.poses is None:
+        return [skipped("baseline", "neither rig nor poses of both cameras", name)]
+    else:
+        stack = se3_inverse(a.poses) @ b.poses
+        stated = np.array([pair.at(i) for i in range(len(sequence))])
+        off = np.nan_to_num(np.abs(stack[:, 0, 3] - stated), nan=-1.0)
+        t = int(off.argmax()) if pair.baselines is not None else int(np.argmax(off >= 0))
+        if off[t] < 0:
+            return [skipped("baseline", "no frame with poses of both cameras", name)]
+        T = stack[t]
+    return structure.stereo_rig(name, np.asarray(T), pair.at(t), a.intrinsics(t), b.intrinsics(t))
 
 
 def _draw(sequence: Sequence, overlays: list[Overlay], picture: str | Path | None) -> str | None:

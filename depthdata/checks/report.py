@@ -32,6 +32,8 @@ class Finding:
         The worst frame (position on the timeline).
     numbers : Mapping[str, float]
         More numbers of the same measurement ("share_below_3px").
+    warning : bool
+        It passed, but something is worth a look: a known defect of a source, for example.
     """
 
     name: str
@@ -44,10 +46,13 @@ class Finding:
     unit: str = ""
     frame: int | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
+    warning: bool = False
 
     @property
     def status(self) -> str:
-        """Return "ok", "failed" or "skipped"."""
+        """Return "ok", "warning", "failed" or "skipped"."""
+        if self.ok and self.warning:
+            return "warning"
         return {True: "ok", False: "failed", None: "skipped"}[self.ok]
 
     @property
@@ -134,6 +139,11 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.ok is False)
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings that passed with a warning."""
+        return tuple(finding for finding in self.findings if finding.status == "warning")
+
+    @property
     def skipped(self) -> tuple[Finding, ...]:
         """Findings that could not be made."""
         return tuple(finding for finding in self.findings if finding.ok is None)
@@ -166,6 +176,8 @@ class CheckReport:
             f"{sum(f.ok is True for f in self.findings)} passed, {len(self.failed)} failed, "
             f"{len(self.skipped)} skipped"
         )
+        if self.warnings:
+            counts += f", warnings: {len(self.warnings)}"
         verdict = "ok  " if self.ok else "FAIL"
         picture = f"; worst frame: {self.picture}" if self.picture else ""
         return (
@@ -175,7 +187,7 @@ class CheckReport:
 
 
 def _row(finding: Finding) -> tuple[str, str, str, str, str]:
-    mark = {True: "ok", False: "FAIL", None: "skip"}[finding.ok]
+    mark = {"ok": "ok", "warning": "warn", "failed": "FAIL", "skipped": "skip"}[finding.status]
     measured = ""
     if finding.value is not None:
         measured = f"{_short(finding.value)} {finding.unit}".strip()

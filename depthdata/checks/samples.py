@@ -9,16 +9,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.geometry import disparity_to_depth
-from depthdata.sequence import Sequence
+from depthdata.sequence import Sequence, StereoGeometry
 from depthdata.stereo_sgbm import grey, sgbm_disparity
 
 __all__ = ["Sampler", "spread"]
 
 Floats = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
+Map = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 _KEPT_IMAGES = 24
+_PAIRS = (("left", "right"), ("gray_left", "gray_right"))
 _CELLS = (6, 16)  # rows and columns of the grid over which textured points are spread
 
 
@@ -51,6 +53,7 @@ class Sampler:
         self.points = points
         self.seed = seed
         self._images: OrderedDict[tuple[str, int], Image] = OrderedDict()
+        self._smoothed: OrderedDict[tuple[str, int], Image] = OrderedDict()
         self._matches: OrderedDict[tuple[Any, ...], npt.NDArray[np.float32]] = OrderedDict()
 
     def has_images(self, camera: str) -> bool:
@@ -80,6 +83,79 @@ class Sampler:
         self._images.move_to_end(key)
         return self._images[key]
 
+    def smoothed(self, camera: str, frame: int) -> Image:
+        """Return the grey image, a little blurred, for comparing patches."""
+        key = (camera, frame)
+        if key not in self._smoothed:
+            self._smoothed[key] = np.asarray(
+                cv2.GaussianBlur(self.image(camera, frame), (3, 3), 0), np.uint8
+            )
+            if len(self._smoothed) > _KEPT_IMAGES:
+                self._smoothed.popitem(last=False)
+        self._smoothed.move_to_end(key)
+        return self._smoothed[key]
+
+    def calibrated(self, camera: str) -> bool:
+        """Tell whether the intrinsics of a camera are known, not nominal."""
+        return self.sequence.cameras[camera].transform.get("intrinsics") != "unknown"
+
+    def view(self, camera: str) -> tuple[str, int] | None:
+        """Return the other camera of the stereo pair and the sign with which disparity leads there.
+
+        A pixel x of `camera` is seen at x + sign * disparity: -1 for a left camera, 1 for a right
+        one. Cameras without calibration have no pair; their names then say which belong together.
+        """
+        for pair in self.sequence.stereo_pairs:
+            if camera in (pair.left, pair.right):
+                return (pair.right, -1) if camera == pair.left else (pair.left, 1)
+        for left, right in _PAIRS:
+            if camera in (left, right):
+                other = right if camera == left else left
+                sizes = {
+                    (self.sequence.cameras[name].height, self.sequence.cameras[name].width)
+                    for name in (left, right)
+                    if name in self.sequence.cameras
+                }
+                if other in self.sequence.cameras and len(sizes) == 1:
+                    return other, -1 if camera == left else 1
+        return None
+
+    def geometry(self, camera: str, frame: int) -> StereoGeometry | None:
+        """Return what turns disparity of a calibrated pair's view into depth, or None."""
+        pairs = self.sequence.stereo_pairs
+        if not self.calibrated(camera) or all(camera not in (p.left, p.right) for p in pairs):
+            return None
+        return self.sequence.stereo_geometry(camera, frame)
+
+    def has(self, camera: str, stream: str, frame: int) -> bool:
+        """Tell whether a stream of a camera has that frame."""
+        cam = self.sequence.cameras[camera]
+        if stream not in cam.streams or not 0 <= frame < len(self.sequence):
+            return False
+        return bool(cam[stream].present[frame])
+
+    def values(self, camera: str, stream: str, frame: int) -> Map:
+        """Return a frame of a stream, or of depth or disparity derived from the other, float32."""
+        return np.asarray(self.sequence.cameras[camera][stream][frame], np.float32)
+
+    def flagged(self, camera: str, mask: str, frame: int, shape: tuple[int, ...]) -> Mask:
+        """Return where a mask is 1, (H, W); False everywhere when there is none."""
+        if not self.has(camera, mask, frame):
+            return np.zeros(shape, bool)
+        return np.asarray(self.sequence.cameras[camera][mask][frame] == 1)
+
+    def objects(self, camera: str, frame: int) -> Mask | None:
+        """Return where objects are, by masks/foreground or instances, or None."""
+        cam = self.sequence.cameras[camera]
+        if self.has(camera, "masks/foreground", frame):
+            found = cam["masks/foreground"][frame]
+            return np.asarray((found != 0) & (found != cam["masks/foreground"].missing))
+        if self.has(camera, "instances", frame):
+            return np.asarray(
+                cam["instances"][frame] != cam["instances"].attrs.get("background", 0)
+            )
+        return None
+
     def matched(
         self, left: tuple[str, int], right: tuple[str, int], most: int
     ) -> npt.NDArray[np.float32]:
@@ -96,10 +172,11 @@ class Sampler:
         streams = self.sequence.cameras[camera].streams
         if "depth" in streams:
             return "depth"
-        pair = self.pair_of(camera)
-        if pair is None:
+        if not self.calibrated(camera) or self.geometry(camera, 0) is None:
             return None
-        return "disparity" if "disparity" in streams else "sgbm"
+        if "disparity" in streams:
+            return "disparity"
+        return None if self.pair_of(camera) is None else "sgbm"
 
     def pair_of(self, camera: str) -> Any:
         """Return the stereo pair whose left camera this is, or None."""
@@ -162,15 +239,14 @@ class Sampler:
                 columns = (*points.positions(), points.value)
                 return np.stack([np.asarray(c, np.float64) for c in columns], 1)
             return _listed(np.asarray(stream[frame], np.float64))
-        pair = self.pair_of(camera)
         if source == "disparity":
-            disparity = np.asarray(cam["disparity"][frame], np.float64)
+            disparity = np.asarray(self.values(camera, "disparity", frame), np.float64)
         else:
+            pair = self.pair_of(camera)
             most = min(192, cam.width // 4)
             disparity = self.matched((camera, frame), (pair.right, frame), most).astype(np.float64)
-        K, K_right = cam.intrinsics(frame), self.sequence.cameras[pair.right].intrinsics(frame)
-        shifted = disparity - (K[0, 2] - K_right[0, 2])
-        return _listed(disparity_to_depth(shifted, K[0, 0], pair.baseline))
+        geometry = self.sequence.stereo_geometry(camera, frame)
+        return _listed(np.asarray(geometry.depth(disparity), np.float64))
 
 
 def _listed(depth: Floats) -> Floats:

@@ -21,7 +21,6 @@ __all__ = [
     "Agreement",
     "Hypothesis",
     "best_hypothesis",
-    "expected_disparity",
     "other_time_share",
     "try_all",
 ]
@@ -151,16 +150,6 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 
 
 DEPTH_DISPLACED = tuple(h for h in HYPOTHESES if h.left and h.right)
-
-
-def expected_disparity(points: Floats, K_left: Floats, K_right: Floats, baseline: float) -> Floats:
-    """Disparity that depth predicts for points (n, 3: column, row, z), in pixels.
-
-    >>> K = np.array([[700.0, 0, 600], [0, 700, 180], [0, 0, 1]])
-    >>> expected_disparity(np.array([[10.0, 20, 7]]), K, K, 0.5)
-    array([50.])
-    """
-    return np.asarray(K_left[0, 0] * baseline / points[:, 2] + K_left[0, 2] - K_right[0, 2])
 
 
 def best_hypothesis(

@@ -11,7 +11,6 @@ from depthdata.checks.samples import Sampler
 from depthdata.checks.stereo import (
     Agreement,
     Hypothesis,
-    expected_disparity,
     other_time_share,
 )
 from depthdata.checks.tracking import follow, photometric_ratio
@@ -43,10 +42,10 @@ class FrameMeasure:
 class StereoMeter:
     """Measures one pair, as the file says or under a hypothesis."""
 
-    def __init__(self, sampler: Sampler, left: str, right: str, baseline: float) -> None:
-        self.sampler, self.left, self.right, self.baseline = sampler, left, right, baseline
+    def __init__(self, sampler: Sampler, left: str, right: str) -> None:
+        self.sampler, self.left, self.right = sampler, left, right
         source = sampler.depth_source(left)
-        self.source = None if source == "sgbm" or not baseline > 0 else source
+        self.source = None if source == "sgbm" else source
         self.most = self._search_range()
 
     @property
@@ -67,12 +66,8 @@ class StereoMeter:
 
     def expected(self, points: Floats, frame: int) -> Floats:
         """Disparity that depth predicts."""
-        cameras = self.sampler.sequence.cameras
-        K_left, K_right = (
-            cameras[self.left].intrinsics(frame),
-            cameras[self.right].intrinsics(frame),
-        )
-        return expected_disparity(points, K_left, K_right, self.baseline)
+        geometry = self.sampler.sequence.stereo_geometry(self.left, frame)
+        return geometry.disparity(points[:, 2])
 
     def measure(self, frame: int) -> FrameMeasure:
         """Measure a frame as the file says."""

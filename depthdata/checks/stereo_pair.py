@@ -31,7 +31,7 @@ SUSPICIOUS = 0.85  # of the median score of all frames
 
 
 def check_stereo(
-    sampler: Sampler, left: str, right: str, baseline: float, frames: int | None
+    sampler: Sampler, left: str, right: str, frames: int | None
 ) -> tuple[list[Finding], list[Overlay]]:
     """Compare the images of a rectified pair with one another and with depth.
 
@@ -41,8 +41,6 @@ def check_stereo(
         Of the sequence.
     left, right : str
         Cameras of the pair.
-    baseline : float
-        Metres.
     frames : int or None
         At most so many frames, spread over the sequence.
     """
@@ -59,7 +57,7 @@ def check_stereo(
     if len(sizes) > 1:
         message = f"images of the pair differ in size: {sorted(sizes)}"
         return [Finding("stereo match", False, message, pair)], []
-    meter = StereoMeter(sampler, left, right, baseline)
+    meter = StereoMeter(sampler, left, right)
     measured = [meter.measure(usable[i]) for i in spread(len(usable), frames)]
     fault = _find_fault(meter, measured)
     found = [
