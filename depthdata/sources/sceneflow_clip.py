@@ -52,6 +52,7 @@ def write(spec: SequenceSpec, writer: SequenceWriter) -> None:
 
 def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     root, clip, streams = Path(spec.root), spec.files["clip"], spec.files["frames"]
+    _check_archives(spec)
     frames = _timeline(spec)
     pictures = {
         (view, stream): Pictures.of([root / _BY_STREAM[stream].path(clip, view, f) for f in frames])
@@ -80,8 +81,9 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
             if stream in _PICTURES:
                 pictures[view, stream].write(target, stream, provenance=kind.place)
                 continue
-            storage = _HOW[kind.folder]
-            there = set(views[view])
+            storage, there = _HOW[kind.folder], set(views[view])
+            if not there:  # a clip of one frame has flow in one view or none
+                continue
             paths = [root / kind.path(clip, view, frame) for frame in views[view]]
             target.dense(
                 stream,
@@ -93,22 +95,24 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
             )
 
 
+def _check_archives(spec: SequenceSpec) -> None:
+    """Refuse a clip that lacks what others of its part have: an archive is unpacked in part."""
+    clip, streams = spec.files["clip"], spec.files["frames"]
+    place, what = "", "no images"
+    if not set(_PICTURES) & set(streams):
+        place = _BY_STREAM["rgb"].place
+    elif spec.files["lacking"]:
+        stream = spec.files["lacking"][0]
+        place = CAMERA_DATA if stream == CAMERA_DATA else _BY_STREAM[stream].place
+        what = f"nothing in {place}, where other clips have something"
+    if place:
+        archive = archive_name(clip, place.partition("/")[0])
+        raise SourceError(f"{spec.root}: {clip}: {what}; unpack {archive} again", incomplete=True)
+
+
 def _timeline(spec: SequenceSpec) -> Frames:
     """Return the frames of the clip, all of which have all streams, flow at the ends excepted."""
     clip, streams = spec.files["clip"], spec.files["frames"]
-    where = f"{spec.root}: {clip}"
-    if not any(stream in streams for stream in _PICTURES):
-        raise SourceError(
-            f"{where}: no images; unpack {archive_name(clip, 'frames_cleanpass')} again",
-            incomplete=True,
-        )
-    for stream in spec.files["lacking"]:
-        place = CAMERA_DATA if stream == CAMERA_DATA else _BY_STREAM[stream].place
-        raise SourceError(
-            f"{where}: nothing in {place}, where other clips have something; unpack "
-            f"{archive_name(clip, place.partition('/')[0])} again",
-            incomplete=True,
-        )
     whole = [views for s, views in streams.items() if not _BY_STREAM[s].direction]
     named = {frame for views in whole for names in views.values() for frame in names}
     frames = tuple(sorted(named, key=lambda frame: (int(frame), frame)))
@@ -118,20 +122,19 @@ def _timeline(spec: SequenceSpec) -> Frames:
         for view, names in views.items():
             there = {*names, *end}
             missing = [frame for frame in frames if frame not in there]
+            beyond = sorted(set(names) - named)
             if missing:
-                raise SourceError(
-                    f"{spec.root}/{kind.path(clip, view, missing[0])} is missing, and "
-                    f"{len(missing) - 1} more of the {len(frames)} frames; unpack "
-                    f"{archive_name(clip, kind.folder)} again",
-                    incomplete=True,
-                )
-            beyond = sorted(set(names) - set(frames))
-            if beyond:
-                raise SourceError(
-                    f"{spec.root}/{kind.path(clip, view, beyond[0])}: a frame without an image; "
-                    f"unpack {archive_name(clip, 'frames_cleanpass')} again",
-                    incomplete=True,
-                )
+                path, folder = kind.path(clip, view, missing[0]), kind.folder
+                what = f" is missing, and {len(missing) - 1} more of the {len(frames)} frames"
+            elif beyond:
+                path, folder = kind.path(clip, view, beyond[0]), _BY_STREAM["rgb"].folder
+                what = " belongs to a frame without images"
+            else:
+                continue
+            raise SourceError(
+                f"{spec.root}/{path}{what}; unpack {archive_name(clip, folder)} again",
+                incomplete=True,
+            )
     return frames
 
 

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 import depthdata as dd
-from depthdata.codecs.images import encode_png
+from depthdata.codecs.images import encode_png, image_size
 from depthdata.codecs.pfm import encode_pfm, read_pfm
 from depthdata.codecs.sceneflow import KINDS, VIEWS, camera_file, nominal_intrinsics
 from depthdata.conversion import convert
@@ -182,6 +183,16 @@ def test_clip_of_one_frame(top: Path):
         assert np.isfinite(sequence.cameras["right"].poses).all()
 
 
+def test_an_alpha_here_and_there(top: Path):
+    path = top / KINDS[0].path(CLIP, "left", "0007")
+    image = cv2.imread(str(path))
+    cv2.imwrite(str(path), np.dstack([image, np.full(image.shape[:2], 255, np.uint8)]))
+    with _open(top) as sequence:
+        rgb = sequence.cameras["left"].rgb
+        assert [image_size(rgb.blob(t)).channels for t in range(3)] == [3, 4, 3]
+        np.testing.assert_array_equal(rgb[1], image[..., ::-1])
+
+
 def test_flow_beyond_the_ends_is_kept(top: Path):
     """The source may know where things go after the last frame."""
     last = KINDS[3].path(CLIP, "left", "0008")
@@ -306,7 +317,7 @@ MISSING = {
         lambda top: [
             shutil.copy(p, p.with_name(p.name.replace("8", "9"))) for p in _flows(top)[1:]
         ],
-        "OpticalFlowIntoPast_0009_R.pfm: a frame without an image",
+        "OpticalFlowIntoPast_0009_R.pfm belongs to a frame without images",
     ),
     "poses": (
         lambda top: (top / camera_file(CLIP)).unlink(),
