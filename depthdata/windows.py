@@ -149,6 +149,7 @@ class WindowRule:
     ) -> tuple[Clip, ...]:
         """Apply the rule to opened sequence files; those of other datasets may be among them.
 
+        They are taken in the order of their names: a file does not tell the order of its source.
         Parameters and errors are those of `resolve`.
         """
         given = list(sequences)
@@ -159,6 +160,7 @@ class WindowRule:
                 f"rule {self.name} is for sequences of {self.dataset}; the {len(given)} files "
                 f"given are of: {there}"
             )
+        mine.sort(key=lambda seq: seq.name)
         listed = [Listed(seq.name, seq.split, len(seq), seq.frame_ids) for seq in mine]
         clips = self.resolve(listed, strict=strict)
         if not clips:

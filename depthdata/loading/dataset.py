@@ -95,7 +95,8 @@ class SequenceDataset(Dataset[Sample]):
                                                 (``disparity_y``: of its height)
     ``flow_forward``          (K, 2, H, W) f4   pixels of the sample's own size, valid (K, H, W)
     ``masks_moving`` ...      (K, H, W) u8|i4   0 where ``masks_moving_valid`` (K, H, W) is False:
-                                                the frame has none, or the source does not know
+                                                the frame has none, or the source does not know;
+                                                f4 where the source has parts of a pixel
     ``depth_points``          (K, P, 3) f4      x, y, depth with ``points``; valid (K, P)
     ``intrinsics``            (K, 3, 3) f4      of the sample's own size
     ``T_world_cam``           (K, 4, 4) f8      NaN where unknown

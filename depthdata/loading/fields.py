@@ -19,18 +19,11 @@ import torch
 
 from depthdata.errors import AbsentFrameError, UsageError
 from depthdata.loading.catalogue import Image, has_stream, stream_of
-from depthdata.loading.maps import (
-    densify,
-    disparity_factor,
-    is_disparity,
-    nearest_resize,
-    scale_points,
-)
-from depthdata.sequence.stereo import DerivedStream
-from depthdata.sequence.streams import PointsStream
+from depthdata.loading.maps import disparity_factor, is_disparity, nearest_resize
+from depthdata.loading.sparse import fill_points, fill_scattered, points_of
 
 if TYPE_CHECKING:
-    from depthdata.sequence import Camera, Points
+    from depthdata.sequence import Camera
     from depthdata.sequence.streams import DenseStream, EncodedStream, Stream
 
 __all__ = ["Field", "allocate", "fields_of", "fill"]
@@ -103,7 +96,7 @@ def fields_of(
 def _field(name: str, found: list[Any], prefix: str, points: bool | int) -> Field:
     key = prefix + name.replace("/", "_")
     kinds = {_kind(name, stream) for stream in found}
-    if kinds == {"map", "points"} and not points:
+    if (kinds == {"map", "points"} and not points) or kinds == {"map", "labels"}:
         kinds = {"map"}
     if len(kinds) > 1:
         raise UsageError(
@@ -134,9 +127,9 @@ def _kind(name: str, stream: Stream) -> str:
     if len(stream.shape) == 3:
         return "flow"
     quantity = name.split("/")[0]
-    if quantity in ("instances", "semantics", "masks") or quantity.endswith("_valid"):
-        return "labels"
-    return "map"
+    whole = quantity in ("instances", "semantics", "materials", "masks")
+    whole = whole or quantity.endswith("_valid")
+    return "labels" if whole and np.dtype(stream.dtype).kind != "f" else "map"
 
 
 def allocate(field: Field, lead: tuple[int, ...], hw: Size, new: New) -> dict[str, torch.Tensor]:
@@ -177,24 +170,6 @@ def fill(
     value[...] = 0
     if valid is not None:
         valid[...] = False
-
-
-def points_of(stream: Stream | None) -> PointsStream | None:
-    """Return the stream of points that a stream is, or is derived from."""
-    if isinstance(stream, DerivedStream):
-        stream = stream.source
-    return stream if isinstance(stream, PointsStream) else None
-
-
-def _read_points(stream: PointsStream | DerivedStream, t: int) -> tuple[Points, Array]:
-    """Return the points of a frame and their values in this stream; NaN where there is none."""
-    if isinstance(stream, PointsStream):
-        points = stream.points(t)
-        return points, points.value
-    stored = points_of(stream)
-    assert stored is not None
-    points = stored.points(t)
-    return points, stream.convert(points.value.astype(np.float32), t)
 
 
 def _fill_labels(
@@ -268,69 +243,11 @@ def _decoded(stream: EncodedStream, t: int) -> Array:
     return np.asarray(buffer)
 
 
-def _fill_scattered(
-    field: Field,
-    value: Array,
-    valid: Array,
-    stream: PointsStream | DerivedStream,
-    t: int,
-    hw: Size,
-) -> None:
-    native = (stream.shape[0], stream.shape[1])
-    points, measured = _read_points(stream, t)
-    usual = measured.min(initial=1) > 0 and measured.max(initial=1) < np.inf
-    keep = None if usual else (measured > 0) & (measured < np.inf)
-    if points.kind == "pixel" and native == hw:
-        flat = points.row * np.intp(hw[1])
-        flat += points.col
-    else:
-        x, y = scale_points(*points.positions(), from_hw=native, to_hw=hw)
-        column, row = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
-        # as unsigned numbers, negative ones are large: one comparison for both ends
-        inside = (column.view(np.uintp) < hw[1]) & (row.view(np.uintp) < hw[0])
-        keep = inside if keep is None else keep & inside
-        row *= hw[1]
-        flat = np.add(row, column, out=row)
-    if keep is not None and not keep.all():
-        flat, measured = flat[keep], measured[keep]
-    if field.is_disparity:
-        measured = measured * np.float32(field.factor(native, hw))
-    value.fill(0)
-    densify(value.reshape(-1), flat, measured, largest=field.is_disparity)
-    valid.fill(False)
-    valid.reshape(-1)[flat] = True
-
-
-def _fill_points(
-    field: Field,
-    value: Array,
-    valid: Array,
-    stream: PointsStream | DerivedStream,
-    t: int,
-    hw: Size,
-) -> None:
-    points, measured = _read_points(stream, t)
-    native = (stream.shape[0], stream.shape[1])
-    n = len(points)
-    if n > field.capacity:
-        raise UsageError(
-            f"stream {stream.name} frame {t}: {n} points, room for {field.capacity}; "
-            f"give points={n} or more"
-        )
-    value[:n, 0], value[:n, 1] = scale_points(*points.positions(), from_hw=native, to_hw=hw)
-    value[:n, 2] = measured
-    value[:n, 2] *= field.factor(native, hw)
-    value[n:] = 0
-    np.isfinite(value[:n, 2], out=valid[:n])
-    value[:n][~valid[:n]] = 0
-    valid[n:] = False
-
-
 _FILL: dict[str, Callable[..., None]] = {
     "image": _fill_image,
     "labels": _fill_labels,
     "map": _fill_map,
-    "scattered": _fill_scattered,
+    "scattered": fill_scattered,
     "flow": _fill_flow,
-    "points": _fill_points,
+    "points": fill_points,
 }

@@ -206,3 +206,14 @@ def test_unknown_labels_are_not_valid(plane: Plane, size: tuple[int, int] | None
     assert valid[: height // 2].all() and not valid[height // 2 :].any()
     assert mask[: height // 2].float().mean() == 0.5 and mask.dtype == torch.uint8
     assert not mask[~valid].any()
+
+
+def test_masks_with_parts_of_a_pixel_are_maps(plane: Plane) -> None:
+    def more(camera: CameraWriter) -> None:
+        soft = np.full((2, 24, 40), 51, np.uint8)
+        camera.dense("masks/foreground", soft, dtype="u1", scale=1 / 255, missing=None)
+
+    sample = SequenceDataset(plane(frames=2, more=more), streams=("masks/foreground",))[0]
+    assert sample["masks_foreground"].dtype == torch.float32
+    torch.testing.assert_close(sample["masks_foreground"], torch.full((1, 24, 40), 0.2))
+    assert sample["masks_foreground_valid"].all()
