@@ -64,9 +64,6 @@ class SequenceDataset(Dataset[Sample]):
     streams : tuple of str
         Names in the file: ``rgb``, ``depth``, ``flow_forward``, ``masks/moving`` ... Of a stereo
         pair, depth is made of disparity and disparity of depth where only one is stored.
-    image : str or mapping of camera to str, optional
-        The picture that is delivered as ``rgb``: ``"rgb_final"``, or
-        ``{"right": "rgb_exposure"}``. Not given: that of the rule, or ``rgb``.
     size : (height, width), optional
         Resize everything, intrinsics included. Needed where images differ in size.
     verify : bool
@@ -83,6 +80,9 @@ class SequenceDataset(Dataset[Sample]):
         Of the transform.
     threads : int
         Decode a batch with so many threads of the process (of each DataLoader worker).
+    image : str or mapping of camera to str, optional
+        The picture that is delivered as ``rgb``: ``"rgb_final"``, or
+        ``{"right": "rgb_exposure"}``. Not given: that of the rule, or ``rgb``.
 
     Notes
     -----
@@ -124,7 +124,6 @@ class SequenceDataset(Dataset[Sample]):
         window: Window | None = None,
         cameras: Sequence[str] | None = None,
         streams: Sequence[str] = ("rgb",),
-        image: Image | None = None,
         size: tuple[int, int] | None = None,
         verify: bool = True,
         transform: Transform | None = None,
@@ -132,6 +131,7 @@ class SequenceDataset(Dataset[Sample]):
         points: bool | int = False,
         seed: int = 0,
         threads: int = 1,
+        image: Image | None = None,
     ) -> None:
         self.split = _selection(split)
         if window is not None and not isinstance(self.split, Split | None):
