@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.codecs.images import encode_png
-from depthdata.codecs.png_maps import decode_png_map, read_file
+from depthdata.codecs.png_maps import decode_png_map
+from depthdata.codecs.reading import read_with
 from depthdata.errors import FormatError, UsageError
 
 __all__ = [
@@ -97,20 +98,9 @@ def encode_half_flow(flow: npt.NDArray[np.float16]) -> bytes:
 
 def read_half_png(path: str | Path) -> Half:
     """Read a file as `decode_half_png` does; errors name the path."""
-    try:
-        return decode_half_png(read_file(path))
-    except FormatError as error:
-        raise FormatError(_named(path, error)) from error
+    return read_with(path, decode_half_png)
 
 
 def read_half_flow(path: str | Path) -> Half:
     """Read a file as `decode_half_flow` does; errors name the path."""
-    try:
-        return decode_half_flow(read_file(path))
-    except FormatError as error:
-        raise FormatError(_named(path, error)) from error
-
-
-def _named(path: str | Path, error: FormatError) -> str:
-    text = str(error)
-    return text if text.startswith(str(path)) else f"{path}: {text}"
+    return read_with(path, decode_half_flow)

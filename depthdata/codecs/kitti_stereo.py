@@ -6,17 +6,16 @@ red and green are dx and dy times 64 plus 2^15, blue is 1 where they were measur
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.codecs.images import decode_image, encode_png, image_size
-from depthdata.errors import FormatError, SourceError, UsageError
+from depthdata.codecs.images import encode_png
+from depthdata.codecs.png_maps import decode_png_map
+from depthdata.codecs.reading import read_with
+from depthdata.errors import FormatError, UsageError
 
 __all__ = [
     "DISPARITY_SCALE",
@@ -35,7 +34,6 @@ __all__ = [
     "read_flow_levels",
 ]
 
-T = TypeVar("T")
 Levels = npt.NDArray[np.uint16]
 
 DISPARITY_SCALE = 1 / 256
@@ -46,8 +44,6 @@ FLOW_SCALE = 1 / 64
 
 FLOW_ZERO = 1 << 15
 """The level of no displacement."""
-
-_DEFLATE_LIMIT = 1100  # deflate packs at most 1032 bytes into one
 
 
 class Flow(NamedTuple):
@@ -89,7 +85,7 @@ def decode_disparity_levels(data: bytes) -> Levels:
     FormatError
         Not a whole 16-bit grey PNG.
     """
-    return _decode(data, channels=1, kind="disparity")
+    return decode_png_map(data, "disparity", (16,))
 
 
 def encode_disparity(disparity: npt.NDArray[np.floating] | Levels) -> bytes:
@@ -146,7 +142,7 @@ def decode_flow_levels(data: bytes) -> Levels:
     FormatError
         Not a whole 16-bit RGB PNG, or a validity that is neither 0 nor 1.
     """
-    levels = _decode(data, channels=3, kind="flow")
+    levels = decode_png_map(data, "flow", (16,), 3)
     highest = int(levels[..., 2].max(initial=0))
     if highest > 1:
         raise FormatError(
@@ -188,69 +184,19 @@ def encode_flow(
 
 def read_disparity(path: str | Path) -> npt.NDArray[np.float64]:
     """Read a file as `decode_disparity` does; errors name the path."""
-    return _read(path, decode_disparity)
+    return read_with(path, decode_disparity)
 
 
 def read_disparity_levels(path: str | Path) -> Levels:
     """Read a file as `decode_disparity_levels` does; errors name the path."""
-    return _read(path, decode_disparity_levels)
+    return read_with(path, decode_disparity_levels)
 
 
 def read_flow(path: str | Path) -> Flow:
     """Read a file as `decode_flow` does; errors name the path."""
-    return _read(path, decode_flow)
+    return read_with(path, decode_flow)
 
 
 def read_flow_levels(path: str | Path) -> Levels:
     """Read a file as `decode_flow_levels` does; errors name the path."""
-    return _read(path, decode_flow_levels)
-
-
-def _read(path: str | Path, decode: Callable[[bytes], T]) -> T:
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise SourceError(
-            f"{path} is missing; extract the archive it belongs to again", incomplete=True
-        ) from None
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
-        return decode(data)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
-
-
-def _decode(data: bytes, *, channels: int, kind: str) -> Levels:
-    info = image_size(data)
-    expected = "grey" if channels == 1 else "RGB"
-    if info.encoding != "png" or info.bit_depth != 16 or info.channels != channels:
-        raise FormatError(
-            f"{kind} PNG: expected 16-bit {expected}, found {info.bit_depth}-bit "
-            f"{info.encoding.upper()} with {info.channels} channel(s); take the published file"
-        )
-    _check_whole(data, kind)
-    if info.height * info.width * channels * 2 > _DEFLATE_LIMIT * len(data):
-        raise FormatError(
-            f"{kind} PNG: {len(data)} bytes cannot hold {info.width}x{info.height} pixels"
-        )
-    levels: Levels = decode_image(data)
-    return levels
-
-
-def _check_whole(data: bytes, kind: str) -> None:
-    """Refuse a PNG with a cut or changed chunk, before a decoder makes something of it."""
-    position, name = 8, b""
-    while name != b"IEND":
-        if position + 12 > len(data):
-            raise FormatError(f"{kind} PNG: cut at {len(data)} bytes; extract it again")
-        (size,) = struct.unpack_from(">I", data, position)
-        name, end = data[position + 4 : position + 8], position + 8 + size
-        if end + 4 > len(data):
-            raise FormatError(f"{kind} PNG: cut at {len(data)} bytes; extract it again")
-        if zlib.crc32(data[position + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
-            raise FormatError(
-                f"{kind} PNG: the checksum of a chunk at byte {position} does not match; "
-                "extract it again"
-            )
-        position = end + 4
+    return read_with(path, decode_flow_levels)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.codecs.images import decode_image, encode_png, image_size
+from depthdata.codecs.images import encode_png
+from depthdata.codecs.png_maps import decode_png_map
 from depthdata.codecs.reading import read_with
 from depthdata.errors import FormatError, UsageError
 
@@ -41,7 +42,6 @@ VISIBLE, OCCLUDED, UNKNOWN = 0, 1, 255
 _STORED = {VISIBLE: 255, OCCLUDED: 128, UNKNOWN: 0}
 _DOFFS_PX = 0.01  # the files give three decimals
 _LIMIT = 1 << 16  # bytes of a calibration, pixels of a side
-_DEFLATE = 1040  # bytes that one compressed byte can stand for, at most
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _OWN = ("cam0", "cam1", "doffs", "baseline", "width", "height")
 _ORDER = ("ndisp", "isint", "vmin", "vmax", "dyavg", "dymax")  # of the published files
@@ -193,18 +193,7 @@ def decode_mask(data: bytes) -> npt.NDArray[np.uint8]:
     >>> decode_mask(encode_png(np.array([[255, 128, 0]], np.uint8)))
     array([[  0,   1, 255]], dtype=uint8)
     """
-    info = image_size(data)
-    if info.encoding != "png" or info.channels != 1 or info.bit_depth != 8:
-        raise FormatError(
-            f"expected a grey PNG of 8 bits, found {info.channels} channel(s) of "
-            f"{info.bit_depth} bits, {info.encoding}"
-        )
-    if info.height * info.width > _DEFLATE * len(data):
-        raise FormatError(
-            f"{len(data)} bytes cannot hold {info.width}x{info.height} pixels; the file is cut or "
-            "damaged"
-        )
-    stored = decode_image(data)
+    stored = decode_png_map(data, "mask", (8,))
     known = np.isin(stored, list(_STORED.values()))
     if not known.all():
         row, column = np.argwhere(~known)[0]

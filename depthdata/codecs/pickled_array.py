@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.codecs.png_maps import read_file
+from depthdata.codecs.reading import read_with
 from depthdata.errors import FormatError, UsageError
 
 __all__ = ["decode_pickled_array", "encode_pickled_array", "read_pickled_array"]
@@ -115,11 +115,7 @@ def decode_pickled_array(data: bytes) -> npt.NDArray[Any]:
 
 def read_pickled_array(path: str | Path) -> npt.NDArray[Any]:
     """Read a file as `decode_pickled_array` does; errors name the path."""
-    data = read_file(path)
-    try:
-        return decode_pickled_array(data)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+    return read_with(path, decode_pickled_array)
 
 
 def encode_pickled_array(array: npt.NDArray[Any]) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -16,13 +15,16 @@ import numpy.typing as npt
 from depthdata.codecs.images import decode_image, image_size
 from depthdata.errors import FormatError
 
-__all__ = ["decode_png_map", "read_file"]
+__all__ = ["decode_png_map"]
 
+_COLOURS = {1: "grey", 3: "RGB"}
 _DEFLATE_LIMIT = 1100  # deflate packs at most 1032 bytes into one
 
 
-def decode_png_map(data: bytes, kind: str, bits: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Decode a grey PNG of 8 or 16 bits.
+def decode_png_map(
+    data: bytes, kind: str, bits: tuple[int, ...], channels: int = 1
+) -> npt.NDArray[Any]:
+    """Decode a PNG of 8 or 16 bits.
 
     Parameters
     ----------
@@ -31,16 +33,19 @@ def decode_png_map(data: bytes, kind: str, bits: tuple[int, ...]) -> npt.NDArray
     kind : str
         What it holds, for messages.
     bits : tuple of int
-        Accepted depths: 8, 16.
+        Accepted depths: 1 (grey only), 8, 16.
+    channels : {1, 3}
+        Grey or RGB.
 
     Returns
     -------
-    (H, W) uint8 or uint16
+    (H, W) or (H, W, 3) uint8 or uint16
+        A bit is 0 or 255.
 
     Raises
     ------
     FormatError
-        Not a PNG, cut, damaged, in colour, or of another depth.
+        Not a PNG, cut, damaged, or of other channels or depth.
 
     Examples
     --------
@@ -50,31 +55,18 @@ def decode_png_map(data: bytes, kind: str, bits: tuple[int, ...]) -> npt.NDArray
     array([[  7, 300]], dtype=uint16)
     """
     info = image_size(data)
-    if info.encoding != "png" or info.bit_depth not in bits or info.channels != 1:
+    if info.encoding != "png" or info.bit_depth not in bits or info.channels != channels:
         raise FormatError(
-            f"{kind}: expected a grey PNG of {' or '.join(map(str, bits))} bits, found "
-            f"{info.bit_depth}-bit {info.encoding.upper()} with {info.channels} channel(s)"
+            f"{kind}: expected {' or '.join(map(str, bits))}-bit {_COLOURS[channels]} PNG, found "
+            f"{info.bit_depth}-bit {info.encoding.upper()} with {info.channels} channel(s); take "
+            "the published file"
         )
     _check_whole(data, kind)
-    if info.height * info.width * info.bit_depth // 8 > _DEFLATE_LIMIT * len(data):
+    if info.height * info.width * channels * info.bit_depth // 8 > _DEFLATE_LIMIT * len(data):
         raise FormatError(
             f"{kind}: {len(data)} bytes of PNG cannot hold {info.width}x{info.height} pixels"
         )
     return decode_image(data)
-
-
-def read_file(path: str | Path) -> bytes:
-    """Return the bytes of a file.
-
-    Raises
-    ------
-    FormatError
-        It cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _check_whole(data: bytes, kind: str) -> None:

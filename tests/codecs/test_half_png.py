@@ -19,7 +19,7 @@ from depthdata.codecs.half_png import (
     read_half_png,
 )
 from depthdata.codecs.images import encode_png
-from depthdata.errors import FormatError, UsageError
+from depthdata.errors import FormatError, SourceError, UsageError
 
 MAPS = arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=7))
 
@@ -84,7 +84,7 @@ def test_a_cut_is_found(size: int):
 def test_other_pictures(image: np.ndarray, found: str, tmp_path: Path):
     path = tmp_path / "a.png"
     path.write_bytes(encode_png(image))
-    with pytest.raises(FormatError, match=f"a.png: .*expected a grey PNG of 16 bits.*{found}"):
+    with pytest.raises(FormatError, match=f"a.png: .*expected 16-bit grey PNG.*{found}"):
         read_half_png(path)
 
 
@@ -93,7 +93,7 @@ def test_flow_of_odd_width(tmp_path: Path):
     path.write_bytes(BLOB)
     with pytest.raises(FormatError, match=r"flow\.png: .*odd width of 7"):
         read_half_flow(path)
-    with pytest.raises(FormatError, match=r"nowhere\.png cannot be read"):
+    with pytest.raises(SourceError, match=r"nowhere\.png is missing"):
         read_half_flow(tmp_path / "nowhere.png")
 
 

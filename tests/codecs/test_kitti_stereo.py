@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support import golden_cases
 
-from depthdata.codecs import kitti_stereo
+from depthdata.codecs import png_maps
 from depthdata.codecs.images import encode_png
 from depthdata.codecs.kitti_stereo import (
     decode_disparity,
@@ -104,10 +104,10 @@ RGB16 = encode_png(np.full((2, 3, 3), 2, np.uint16))
 @pytest.mark.parametrize(
     ("decode", "data", "message"),
     [
-        (decode_disparity, GREY8, "expected 16-bit grey, found 8-bit PNG with 1 channel"),
-        (decode_disparity, RGB16, "expected 16-bit grey, found 16-bit PNG with 3 channel"),
-        (decode_flow, RGB8, "expected 16-bit RGB, found 8-bit PNG with 3 channel"),
-        (decode_flow, GREY16, "expected 16-bit RGB, found 16-bit PNG with 1 channel"),
+        (decode_disparity, GREY8, "expected 16-bit grey PNG, found 8-bit PNG with 1 channel"),
+        (decode_disparity, RGB16, "expected 16-bit grey PNG, found 16-bit PNG with 3 channel"),
+        (decode_flow, RGB8, "expected 16-bit RGB PNG, found 8-bit PNG with 3 channel"),
+        (decode_flow, GREY16, "expected 16-bit RGB PNG, found 16-bit PNG with 1 channel"),
         (decode_flow, RGB16, r"expected 0 or 1 in the blue channel \(validity\), found 2"),
         (decode_disparity, b"<html>", "expected a PNG or JPEG signature"),
         (decode_disparity, GREY16[:-3], "cut at"),
@@ -124,7 +124,7 @@ def test_errors_name_the_file(tmp_path: Path):
         read_disparity(path)
     assert caught.value.incomplete
     path.write_bytes(GREY8)
-    with pytest.raises(FormatError, match=r"000000_10\.png: disparity PNG: expected 16-bit"):
+    with pytest.raises(FormatError, match=r"000000_10\.png: disparity: expected 16-bit"):
         read_disparity(path)
     with pytest.raises(SourceError, match="cannot be read"):
         read_flow(tmp_path)
@@ -133,7 +133,7 @@ def test_errors_name_the_file(tmp_path: Path):
 def test_a_header_that_lies_costs_no_memory(monkeypatch: pytest.MonkeyPatch):
     header = GREY16[12:16] + struct.pack(">II", 1 << 15, 1 << 15) + GREY16[24:29]
     data = GREY16[:12] + header + zlib.crc32(header).to_bytes(4, "big") + GREY16[33:]
-    monkeypatch.setattr(kitti_stereo, "decode_image", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr(png_maps, "decode_image", lambda data: pytest.fail("decoded"))
     with pytest.raises(FormatError, match="cannot hold 32768x32768 pixels"):
         decode_disparity(data)
 

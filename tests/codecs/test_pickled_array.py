@@ -21,7 +21,7 @@ from depthdata.codecs.pickled_array import (
     encode_pickled_array,
     read_pickled_array,
 )
-from depthdata.errors import FormatError, UsageError
+from depthdata.errors import FormatError, SourceError, UsageError
 
 TYPES = ("u1", "i1", "<u2", ">u2", "<i4", ">i4", "<i8", "<u8", "?")
 PROTOCOLS = range(2, pickle.HIGHEST_PROTOCOL + 1)
@@ -177,7 +177,7 @@ def test_errors_name_the_path(tmp_path: Path):
     path.write_bytes(pickle.dumps(print))
     with pytest.raises(FormatError, match=r"map\.pkl: pickle: names builtins\.print"):
         read_pickled_array(path)
-    with pytest.raises(FormatError, match="cannot be read"):
+    with pytest.raises(SourceError, match="is missing"):
         read_pickled_array(tmp_path / "nowhere.pkl")
     with pytest.raises(UsageError, match="whole numbers"):
         encode_pickled_array(np.zeros(2))

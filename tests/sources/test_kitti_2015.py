@@ -266,7 +266,7 @@ WRONG = {
 
 DAMAGED = {
     "image is cut": (lambda p: _cut(p / "image_3/000002_11.png"), "000002_11.png is cut"),
-    "truth is cut": (lambda p: _cut(p / "disp_occ_1/000002_10.png"), "disparity PNG: cut at"),
+    "truth is cut": (lambda p: _cut(p / "disp_occ_1/000002_10.png"), "disparity: PNG cut at"),
     "page instead of image": (
         lambda p: (p / "image_2/000002_10.png").write_text("<!DOCTYPE html>"),
         "000002_10.png is no PNG image",
@@ -291,7 +291,7 @@ DAMAGED = {
     ),
     "8-bit disparity": (
         lambda p: _empty(p / "disp_occ_0/000002_10.png", HEIGHT, WIDTH),
-        "disp_occ_0/000002_10.png: disparity PNG: expected 16-bit grey, found 8-bit PNG",
+        "disp_occ_0/000002_10.png: disparity: expected 16-bit grey PNG, found 8-bit PNG",
     ),
     "flow without validity": (
         lambda p: (p / "flow_occ/000002_10.png").write_bytes(
