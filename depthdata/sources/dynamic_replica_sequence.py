@@ -14,15 +14,16 @@ import numpy.typing as npt
 from depthdata.codecs.frame_annotations import FrameAnnotation
 from depthdata.codecs.half_png import read_half_flow, read_half_png
 from depthdata.codecs.ndc_cameras import intrinsics_from_ndc, pose_from_view
-from depthdata.codecs.pickled_array import decode_pickled_array
+from depthdata.codecs.pickled_array import read_pickled_array
 from depthdata.codecs.png_maps import decode_png_map
+from depthdata.codecs.reading import read_with
 from depthdata.codecs.trajectories import read_trajectories
 from depthdata.errors import FormatError, SourceError
 from depthdata.geometry import is_rigid
 from depthdata.sequence import MISSING_TIME
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.dynamic_replica_frames import KINDS, VIEWS, annotated_paths, views_of
-from depthdata.sources.files import Pictures, read_bytes
+from depthdata.sources.files import Pictures
 
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter, SequenceWriter
@@ -101,10 +102,10 @@ class _View:
         pictures = Pictures.of(list(images.values()))
         size = pictures.size[:2]
         for t, frame in enumerate(frames):
-            if frame.size not in (None, size):
+            if frame.size is not None and frame.size != size:
                 raise SourceError(
-                    f"{images[t]}: expected {size[1]}x{size[0]} pixels like {images[0].name}, the "
-                    f"annotation has {frame.size[1]}x{frame.size[0]}; take the published files"
+                    f"{images[t]}: {size[1]}x{size[0]} pixels, but the annotation has "
+                    f"{frame.size[1]}x{frame.size[0]}; take the published files"
                 )
         T = np.array([frame.T for frame in frames])
         return cls(name, frames, pictures, files, tuple(left_out), T)
@@ -255,10 +256,7 @@ def _sized(path: Path, values: npt.NDArray[Any], size: tuple[int, int]) -> npt.N
 
 
 def _read_png(path: Path, kind: str, bits: tuple[int, ...]) -> npt.NDArray[Any]:
-    try:
-        return decode_png_map(read_bytes(path), kind, bits)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+    return read_with(path, partial(decode_png_map, kind=kind, bits=bits))
 
 
 def _read_mask(path: Path, levels: int = 255) -> npt.NDArray[Any]:
@@ -278,10 +276,7 @@ def _as_bits(mask: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def _read_instances(path: Path) -> npt.NDArray[Any]:
     if _is_png(path):
         return _read_png(path, "instance map", (8, 16))
-    try:
-        values = decode_pickled_array(read_bytes(path))
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
+    values = read_pickled_array(path)
     if values.ndim != 2:
         raise SourceError(f"{path}: expected a map of two axes, found {values.shape}")
     return values
