@@ -65,10 +65,12 @@ def pairs(sequence: Sequence) -> Iterator[Pair]:
     UsageError
         There is no pair.
     """
-    names, baseline = ("left", "right"), None
+    names: tuple[str, str] = ("left", "right")
+    baseline: float | None = None
     if sequence.stereo_pairs:
         found = sequence.stereo_pairs[0]
-        names, baseline = (found.left, found.right), float(found.baseline)
+        names = (found.left, found.right)
+        baseline = found.baseline if found.baseline > 0 else None
     if not set(names) <= set(sequence.cameras):
         raise UsageError(
             f"{sequence.name}: expected a pair of cameras, found {', '.join(sequence.cameras)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -115,7 +116,10 @@ class Sequence:
         baselines = index.arrays.get("stereo_baselines")
         self.stereo_pairs: tuple[StereoPair, ...] = tuple(
             StereoPair(
-                left.decode(), right.decode(), baseline, None if baselines is None else baselines[k]
+                left.decode(),
+                right.decode(),
+                baseline if baseline > 0 else math.nan,  # the one object: pairs compare equal
+                None if baselines is None else baselines[k],
             )
             for k, (left, right, baseline) in enumerate(index.arrays["stereo_pairs"].tolist())
         )
@@ -125,8 +129,10 @@ class Sequence:
             name: Camera(self._source, index, name, len(self), check) for name in cameras
         }
         for pair in self.stereo_pairs:
-            for name in (pair.left, pair.right):
-                self._cameras[name]._derive(partial(self._geometry, pair))
+            views = [self._cameras[pair.left], self._cameras[pair.right]]
+            if pair.baseline > 0 and all(view.calibrated for view in views):
+                for view in views:
+                    view._derive(partial(self._geometry, pair))
 
     @property
     def cameras(self) -> Mapping[str, Camera]:
@@ -169,10 +175,16 @@ class Sequence:
         Raises
         ------
         UsageError
-            The camera belongs to no pair.
+            The camera belongs to no pair, or the pair's calibration is not known.
         """
         for pair in self.stereo_pairs:
             if camera in (pair.left, pair.right):
+                views = (self._cameras[pair.left], self._cameras[pair.right])
+                if not pair.baseline > 0 or not all(view.calibrated for view in views):
+                    raise UsageError(
+                        f"{self.path}: the source tells no calibration of {pair.left} and "
+                        f"{pair.right}, so depth and disparity do not follow from each other"
+                    )
                 return self._geometry(pair, t)
         raise UsageError(
             f"{self.path}: camera {camera!r} belongs to no stereo pair, so depth and disparity do "
@@ -292,6 +304,14 @@ class Camera:
     def streams(self) -> tuple[str, ...]:
         """Names of the stored streams, in the order of writing."""
         return tuple(self._streams)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the source tells the intrinsics; nominal ones stand for them where it does not.
+
+        The fact ``"intrinsics": "unknown"`` of `transform` says so.
+        """
+        return self.transform.get("intrinsics") != "unknown"
 
     @property
     def derived(self) -> tuple[str, ...]:

@@ -68,7 +68,7 @@ class StereoPair:
     left, right : str
         Camera names.
     baseline : float
-        Metres; of the first frame where it varies.
+        Metres; of the first frame where it varies; NaN where the source does not tell.
     baselines : (T,) float64 or None
         Of every frame, where it varies.
     """

@@ -147,13 +147,15 @@ class SequenceWriter:
         target.array("timestamps", times)
         target.array("frame_ids", _texts(frame_ids))
 
-    def stereo_pair(self, left: str, right: str, baseline: npt.ArrayLike) -> None:
+    def stereo_pair(self, left: str, right: str, baseline: npt.ArrayLike | None) -> None:
         """Say that two cameras are a rectified pair.
 
-        `baseline` in metres: one number, or (T,) where it varies from frame to frame.
+        `baseline` in metres: one number, (T,) where it varies from frame to frame, or None where
+        the source does not tell; disparity and depth do not follow from each other then.
         """
-        metres = np.asarray(baseline, np.float64)
-        if left == right or metres.ndim > 1 or not metres.size or not (metres > 0).all():
+        metres = np.asarray(np.nan if baseline is None else baseline, np.float64)
+        known = baseline is None or (metres > 0).all()
+        if left == right or metres.ndim > 1 or not metres.size or not known:
             raise UsageError(
                 f"stereo pair {left}, {right}: expected two cameras and a baseline above 0, "
                 f"found {metres.tolist() if metres.size < 4 else metres.min()}"
@@ -374,7 +376,7 @@ class SequenceWriter:
                     f"found {len(metres)}"
                 )
             row[:] = metres
-        if (every != every[:, :1]).any():
+        if (every[:, 1:] != every[:, :1]).any() and not np.isnan(every).all():
             target.array("stereo_baselines", every)
 
     def _discard(self) -> None:

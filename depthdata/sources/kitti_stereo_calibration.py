@@ -15,7 +15,7 @@ from depthdata.geometry import rigid_transform, se3_inverse
 from depthdata.sources.files import read_bytes
 from depthdata.sources.kitti_raw_geometry import DriveGeometry
 
-__all__ = ["SceneCalibration", "nominal_intrinsics"]
+__all__ = ["SceneCalibration"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -108,14 +108,3 @@ class SceneCalibration:
                 f"{baseline:.4g} m; take the file from its archive again"
             )
         return baseline
-
-
-def nominal_intrinsics(height: int, width: int) -> FloatArray:
-    """Return intrinsics (3, 3) that stand for unknown ones: 53 degrees wide, looking straight on.
-
-    Examples
-    --------
-    >>> nominal_intrinsics(3, 5).tolist()
-    [[5.0, 0.0, 2.0], [0.0, 5.0, 1.0], [0.0, 0.0, 1.0]]
-    """
-    return np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1.0]])

@@ -12,9 +12,10 @@ from depthdata.codecs.kitti import MISSING_TIME
 from depthdata.errors import FormatError, SourceError
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.files import Pictures
-from depthdata.sources.kitti_stereo_calibration import SceneCalibration, nominal_intrinsics
+from depthdata.sources.kitti_stereo_calibration import SceneCalibration
 from depthdata.sources.kitti_stereo_tree import Benchmark
 from depthdata.sources.kitti_stereo_truth import TruthFiles
+from depthdata.sources.unknown import UNKNOWN_INTRINSICS, nominal_intrinsics
 
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter, SequenceWriter
@@ -62,10 +63,10 @@ def _write(benchmark: Benchmark, spec: SequenceSpec, writer: SequenceWriter) -> 
         )
         index = [position[frame] for frame in sorted(images[camera])]
         pictures[camera].write(targets[camera], frame_index=index)
-    if calibration is not None:
-        for left, right in benchmark.pairs:
-            if left in images:
-                writer.stereo_pair(left, right, calibration.baseline(left, right))
+    for left, right in benchmark.pairs:
+        if left in images:
+            baseline = None if calibration is None else calibration.baseline(left, right)
+            writer.stereo_pair(left, right, baseline)
     if truth:
         paths = {
             folder: {position[frame]: root / name for frame, name in found.items()}
@@ -146,7 +147,7 @@ def _matrices(
 
 def _facts(calibration: SceneCalibration | None, camera: str, *, first: bool) -> dict[str, Any]:
     if calibration is None:
-        return {"intrinsics": "unknown"}
+        return dict(UNKNOWN_INTRINSICS)
     return {
         "rig": calibration.rig,
         "projection": calibration.projections[camera].tolist(),

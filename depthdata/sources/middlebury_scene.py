@@ -16,8 +16,8 @@ from depthdata.geometry import rigid_transform
 from depthdata.sequence.schema import MISSING_TIME
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.files import Pictures
-from depthdata.sources.kitti_stereo_calibration import nominal_intrinsics
 from depthdata.sources.middlebury_files import VIEWS
+from depthdata.sources.unknown import UNKNOWN_INTRINSICS, nominal_intrinsics
 
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter, SequenceWriter
@@ -81,8 +81,7 @@ def _write(
     placed = {} if calib is None or poses is None else poses(calib)
 
     writer.timeline(np.array([MISSING_TIME]), [spec.files["scene"]])
-    if calib is not None:
-        writer.stereo_pair("left", "right", calib.baseline)
+    writer.stereo_pair("left", "right", None if calib is None else calib.baseline)
     for camera, files in views.items():
         pose = placed.get(camera)
         facts = dict(pose.facts) if pose is not None else {}
@@ -180,7 +179,7 @@ def _beside(calib: Calib, camera: str) -> npt.NDArray[np.float64]:
 def _transform(spec: SequenceSpec, camera: str, calib: Calib | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"source_view": f"im{VIEWS[camera]}"}
     if calib is None:
-        facts["intrinsics"] = "unknown"
+        facts |= UNKNOWN_INTRINSICS
     elif camera == "left":
         own = {"doffs": calib.doffs, "baseline": calib.baseline_mm}
         facts["calib"] = own | dict(calib.facts)

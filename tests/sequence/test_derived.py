@@ -173,3 +173,22 @@ def test_quantities(tmp_path: Path, name: str, quantity: str, unit: str) -> None
     with open_sequence(path) as sequence:
         attrs = sequence.cameras["left"][name].attrs
         assert (attrs["quantity"], attrs["unit"]) == (quantity, unit)
+
+
+@pytest.mark.parametrize("unknown", ["baseline", "intrinsics"])
+def test_a_pair_whose_calibration_is_not_told(tmp_path: Path, unknown: str) -> None:
+    with SequenceWriter(tmp_path / "x.h5", dataset="d", sequence="s") as writer:
+        writer.timeline([0], ["a"])
+        writer.stereo_pair("left", "right", None if unknown == "baseline" else 0.5)
+        for name in ("left", "right"):
+            facts = {"intrinsics": "unknown"} if unknown == "intrinsics" else None
+            camera = writer.camera(name, height=H, width=W, intrinsics=LEFT, transform=facts)
+            camera.dense("disparity", maps()[:1], missing="nan")
+    with open_sequence(tmp_path / "x.h5") as sequence:
+        (pair,) = sequence.stereo_pairs
+        assert (pair.left, pair.right) == ("left", "right")
+        assert np.isnan(pair.baseline) == (unknown == "baseline")
+        assert sequence.cameras["left"].derived == ()
+        assert sequence.cameras["left"].calibrated == (unknown == "baseline")
+        with pytest.raises(UsageError, match="tells no calibration of left and right"):
+            sequence.stereo_geometry("left", 0)

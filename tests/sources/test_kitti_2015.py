@@ -212,7 +212,8 @@ def test_a_scene_without_calibration(raw: Path, tmp_path: Path, caplog: pytest.L
     assert "1 of 2 scenes (training_000002) have no file in calib_cam_to_cam" in caplog.text
     assert "unpack data_scene_flow_calib.zip" in caplog.text
     sequence = found["training_000002"]
-    assert not sequence.stereo_pairs
+    assert np.isnan(sequence.stereo_pairs[0].baseline)
+    assert sequence.cameras["left"].derived == ()
     for camera in sequence.cameras.values():
         assert camera.transform["intrinsics"] == "unknown" and camera.T_rig_cam is None
     assert np.nanmax(sequence.cameras["left"].disparity[0]) > 0

@@ -103,8 +103,9 @@ def test_calibration_and_checks(scenes: dict[str, Sequence], name: str):
 
 def test_the_scene_without_calibration(scenes: dict[str, Sequence]):
     sequence = scenes["training_000046"]
-    assert sequence.frame_ids == ("000046_10",) and not sequence.stereo_pairs
-    assert sequence.cameras["left"].transform["intrinsics"] == "unknown"
+    assert sequence.frame_ids == ("000046_10",)
+    assert np.isnan(sequence.stereo_pairs[0].baseline)
+    assert not sequence.cameras["left"].calibrated
     assert check(sequence.path).ok
 
 

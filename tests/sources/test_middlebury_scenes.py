@@ -193,7 +193,7 @@ def test_test_scenes_have_no_truth_and_may_have_no_calibration(raw: Path):
         assert all(camera.streams == ("rgb",) for camera in sequence.cameras.values())
     (raw / "MiddEval3/testH/Plants/calib.txt").unlink()
     with _convert(raw, "testH_Plants", raw.parent / "again") as sequence:
-        assert sequence.stereo_pairs == ()
+        assert np.isnan(sequence.stereo_pairs[0].baseline)
         for camera in sequence.cameras.values():
             assert camera.transform["intrinsics"] == "unknown" and camera.T_rig_cam is None
 
