@@ -69,7 +69,8 @@ CARD = Card(
         "a principal point of 0 becomes (W / 2, H / 2), as the authors use it with whole pixel "
         "indices",
         "the baseline is T_right.x - T_left.x of each frame; the authors scale the disparities of "
-        "a sample with baseline and focal length of its first frame and left camera",
+        "a sample with baseline and focal length of its first frame and left camera, and leave "
+        "out that principal points may differ",
         "foreground masks of 0 and 255 become 0 and 1, others keep their values with a scale of "
         "1/255; masks of the flow count as valid where they are not 0",
         "instance maps are pickles; they are read without being run. That they are, and the third "
