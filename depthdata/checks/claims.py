@@ -137,7 +137,7 @@ def _disparity_claim(sampler: Sampler, camera: str, stream: str) -> Claim:
     found = [
         Alternative(
             f"{stream} looks negated, or {camera} and {other} exchanged with it",
-            _negate,
+            _times(-1, 1),
             here,
             there,
         ),
@@ -215,9 +215,9 @@ def _flow_claim(sampler: Sampler, camera: str, stream: str, step: int) -> Claim:
         Alternative(f"{stream} looks negated", _negate, here, there),
         Alternative(f"x and y of {stream} look swapped", lambda f: f[::-1], here, there),
         Alternative(
-            f"y of {stream} looks negated (an image with y up)", _signs(1, -1), here, there
+            f"y of {stream} looks negated (an image with y up)", _times(1, -1), here, there
         ),
-        Alternative(f"x of {stream} looks negated", _signs(-1, 1), here, there),
+        Alternative(f"x of {stream} looks negated", _times(-1, 1), here, there),
         Alternative(
             f"{stream} leads the other way: it looks like {other_way}", _same, here, (camera, -step)
         ),
@@ -303,14 +303,16 @@ def _leaves_enough(hidden: Mask, field: Single) -> bool:
 
 
 def _scaled(stream: str, width: int, first: Place, second: Place) -> Iterator[Alternative]:
+    rows = first[1] != second[1]  # across a stereo pair only columns are claimed
     for factor in (*_SCALES, float(width)):
         of = " (the width: a share of the image?)" if factor == width else ""
-        yield Alternative(
-            f"{stream} looks {factor:g} times too large{of}", _times(1 / factor), first, second
-        )
-        yield Alternative(
-            f"{stream} looks {factor:g} times too small{of}", _times(factor), first, second
-        )
+        for word, by in (("large", 1 / factor), ("small", factor)):
+            yield Alternative(
+                f"{stream} looks {factor:g} times too {word}{of}",
+                _times(by, by if rows else 1),
+                first,
+                second,
+            )
 
 
 def _same(field: Single) -> Single:
@@ -321,13 +323,9 @@ def _negate(field: Single) -> Single:
     return np.asarray(-field)
 
 
-def _times(factor: float) -> Change:
-    return lambda field: np.asarray(field * np.float32(factor))
+def _times(x: float, y: float) -> Change:
+    return lambda field: field * np.array([x, y], np.float32)[:, None, None]
 
 
 def _shifted(dx: float) -> Change:
     return lambda field: field + np.array([dx, 0], np.float32)[:, None, None]
-
-
-def _signs(x: int, y: int) -> Change:
-    return lambda field: field * np.array([x, y], np.float32)[:, None, None]

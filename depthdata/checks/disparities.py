@@ -10,6 +10,7 @@ import numpy.typing as npt
 from depthdata.checks import flow as measures
 from depthdata.checks.report import Finding, at_least, at_most, skipped
 from depthdata.checks.samples import Sampler, spread
+from depthdata.checks.warping import self_occluded
 
 __all__ = [
     "check_depth_disparity",
@@ -131,6 +132,7 @@ def check_left_right(sampler: Sampler, left: str, right: str, frames: int | None
         t = int(both[i])
         off = _there_and_back(sampler, left, right, t)
         off[sampler.flagged(left, "masks/occluded", t, off.shape)] = np.nan
+        off[self_occluded(sampler.values(left, "disparity", t), -1)] = np.nan
         known = np.isfinite(off)
         if int(known.sum()) < _LEAST:
             continue

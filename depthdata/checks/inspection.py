@@ -13,6 +13,7 @@ from depthdata.checks.report import CheckReport, Finding, skipped
 from depthdata.checks.reprojection import check_reprojection
 from depthdata.checks.samples import Sampler
 from depthdata.checks.stereo_pair import check_stereo
+from depthdata.checks.tracks import check_tracks
 from depthdata.checks.warps import check_warps
 from depthdata.errors import FormatError
 from depthdata.geometry import se3_inverse
@@ -124,6 +125,7 @@ def _inspect(
             disparities.check_disparity_change,
         ):
             findings += agree(sampler, name, frames)
+        findings += check_tracks(sampler, name, frames)
         findings += check_lidar_depth(sampler, name, frames)
         for measure in (check_warps, check_reprojection, check_flow):
             found, drawn = measure(sampler, name, frames)

@@ -48,6 +48,8 @@ class WarpMeasure:
         found.
     inside : bool, (n,)
         Whether the claim leads into the other image.
+    moved : float64, (n, 2)
+        The displacement that is claimed, pixels.
     length : float
         Median length of the displacement, pixels.
     foreground : bool, (n,) or None
@@ -59,6 +61,7 @@ class WarpMeasure:
     correlation: Single
     off: Floats
     inside: npt.NDArray[np.bool_]
+    moved: Floats
     length: float
     foreground: npt.NDArray[np.bool_] | None
 
@@ -167,6 +170,7 @@ class WarpMeter:
         inside = (there >= -0.5).all(-1) & (there[:, 0] <= width - 0.5)
         inside &= there[:, 1] <= height - 0.5
         pixels, value = pixels[said], value[said]
+        moved = (there - pixels).astype(np.float64)
         objects = self.sampler.objects(claim.camera, frame)
         return WarpMeasure(
             frame=frame,
@@ -174,7 +178,8 @@ class WarpMeter:
             correlation=value,
             off=off,
             inside=inside,
-            length=float(np.median(np.linalg.norm(there - pixels, axis=-1))),
+            moved=moved,
+            length=float(np.median(np.linalg.norm(moved, axis=-1))),
             foreground=None if objects is None else objects[pixels[:, 1], pixels[:, 0]],
         )
 
@@ -186,8 +191,10 @@ class WarpMeter:
             return None
         field = np.asarray(other.change(self.claim.field(t)), np.float32)
         patches = Patches(field, measured.pixels)
-        value = np.nan_to_num(self._value(patches, patches.move, first, second))
-        own = measured.correlation
+        value = self._value(patches, patches.move, first, second)
+        own, said = measured.correlation, np.isfinite(value)  # else: no texture in that image
+        if int(said.sum()) < MIN_POINTS:
+            return None
         near = far = 0
         if other.subtle:
             length = np.linalg.norm(self._off(patches, value, first, second), axis=-1)
@@ -199,9 +206,9 @@ class WarpMeter:
             losses=int(((own > value + _CLEARLY) & (own > MATCH)).sum()),
             nearer=near,
             farther=far,
-            points=len(value),
-            score=float(np.maximum(value, 0).mean()),
-            share=float((value > MATCH).mean()),
+            points=int(said.sum()),
+            score=float(np.maximum(value[said], 0).mean()),
+            share=float((value[said] > MATCH).mean()),
         )
 
     def search(self, measured: WarpMeasure) -> Fit:

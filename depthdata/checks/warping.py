@@ -15,6 +15,7 @@ __all__ = [
     "MATCH",
     "Patches",
     "correlation",
+    "patch_offsets",
     "self_occluded",
     "smooth",
     "textured_pixels",
@@ -36,6 +37,16 @@ _LEAST_TEXTURE = 2.0  # grey levels a pixel
 _CELLS = (8, 20)
 
 
+def patch_offsets(radius: int = RADIUS) -> Pixels:
+    """Column and row of the pixels of a square patch, from its middle, (P, 2).
+
+    >>> patch_offsets(1)[[0, 4, 8]].tolist()
+    [[-1, -1], [0, 0], [1, 1]]
+    """
+    dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.stack([dx.ravel(), dy.ravel()], 1)
+
+
 class Patches:
     """Square patches of an image around pixels, and where a displacement map brings them.
 
@@ -49,9 +60,8 @@ class Patches:
 
     def __init__(self, field: Single, pixels: Pixels, radius: int = RADIUS) -> None:
         height, width = field.shape[1:]
-        dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-        columns = pixels[:, :1] + dx.ravel()
-        rows = pixels[:, 1:] + dy.ravel()
+        dx, dy = patch_offsets(radius).T
+        columns, rows = pixels[:, :1] + dx, pixels[:, 1:] + dy
         self.here = np.stack([columns, rows], -1).astype(np.float32)  # (n, P, 2)
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         columns, rows = np.clip(columns, 0, width - 1), np.clip(rows, 0, height - 1)

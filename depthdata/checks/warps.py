@@ -18,6 +18,7 @@ __all__ = ["check_warps"]
 
 SHARE, FRAME_SHARE, OUTSIDE = 0.6, 0.4, 0.6
 OFF_PX = 1.5  # real: KITTI 0.6 to 1.03, Middlebury 0.13, ETH3D 0.1 to 0.23
+SCALE, TELLING_PX = 0.05, 3.0  # real: KITTI 0.974
 BIAS_PX, SPREAD_PX = 0.6, 0.2  # precise, and yet off: real ones are either unbiased or spread
 FRAMES = 16
 _SURE, _LARGE_PX = 0.85, 4.0  # then only readings close to the truth are worth a try
@@ -84,6 +85,7 @@ def _judge(meter: WarpMeter, measured: list[WarpMeasure]) -> Finding:
     median = float(np.median(lengths)) if len(lengths) else float("nan")
     bias = np.median(off, axis=0) if len(off) else np.full(2, np.nan)
     spread_px = float(np.median(np.linalg.norm(off - bias, axis=-1))) if len(off) else float("nan")
+    scale, left_over = _scale(measured)
     numbers = {
         "share_found": share,
         "worst_frame_share": min(shares),
@@ -92,6 +94,7 @@ def _judge(meter: WarpMeter, measured: list[WarpMeasure]) -> Finding:
         "bias_x_px": float(bias[0]),
         "bias_y_px": float(bias[1]),
         "spread_px": spread_px,
+        "scale": scale,
         "outside": float(np.mean([m.outside for m in measured])),
         "displacement_px": float(np.median([m.length for m in measured])),
         "points": float(sum(len(m.pixels) for m in measured)),
@@ -100,8 +103,9 @@ def _judge(meter: WarpMeter, measured: list[WarpMeasure]) -> Finding:
     worst = measured[int(np.argmin(shares))]
     matched = share >= SHARE and min(shares) >= FRAME_SHARE
     matched &= max(m.outside for m in measured) <= OUTSIDE
-    biased = bool(np.linalg.norm(bias) >= BIAS_PX and spread_px <= SPREAD_PX)
-    precise = bool(median <= OFF_PX) and not biased
+    scaled = abs(scale - 1) > SCALE and left_over <= min(SPREAD_PX, spread_px)
+    biased = not scaled and bool(np.linalg.norm(bias) >= BIAS_PX and spread_px <= SPREAD_PX)
+    precise = bool(median <= OFF_PX) and not biased and not scaled
     frame, ok, warning = worst.frame, matched and precise, False
     message = (
         f"{claim.title}, {share:.0%} of the patches are found again, median {median:.2g} px off, "
@@ -110,11 +114,17 @@ def _judge(meter: WarpMeter, measured: list[WarpMeasure]) -> Finding:
     region = _region_message(numbers)
     fault = _fault(meter, measured)
     named = fault is not None and fault.share >= _SURE
-    fit = None if named or (matched and (precise or biased)) else meter.search(worst)
+    known = matched and (precise or biased or scaled)
+    fit = None if named or known else meter.search(worst)
     if fault is not None and (fit is None or fit.share < fault.share + _EXPLAINS):
         ok, frame, message = False, fault.frame, fault.message
     elif not ok and region is not None:
         ok, warning, message = True, True, f"{claim.title}, {region}"
+    elif matched and scaled:
+        message = (
+            f"{claim.stream} fits when multiplied by {scale:.3g} ({message}): focal length, "
+            "baseline, unit or scale of it is wrong"
+        )
     elif matched and biased:
         message = (
             f"{message}: nearly all by the same ({bias[0]:.2f}, {bias[1]:.2f}) px: it is shifted "
@@ -133,6 +143,8 @@ def _judge(meter: WarpMeter, measured: list[WarpMeasure]) -> Finding:
         "ok": ok,
         "warning": warning,
     }
+    if matched and scaled:
+        return at_most(claim.name, abs(scale - 1), SCALE, "", **facts)
     if matched and not precise:
         limit = BIAS_PX if biased else OFF_PX
         return at_most(claim.name, median, limit, "px", **facts)
@@ -194,6 +206,19 @@ def _unnamed(claim: Claim, worst: WarpMeasure, fit: Fit, message: str) -> str:
         f"patches are then found again, not {now:.0%}; focal length, baseline, unit, scale or "
         "principal points of it are wrong"
     )
+
+
+def _scale(measured: list[WarpMeasure]) -> tuple[float, float]:
+    """Return what fits over what is claimed, and how far (pixels) points are off after that."""
+    off = np.concatenate([m.off for m in measured])
+    moved = np.concatenate([m.moved for m in measured])
+    length = np.linalg.norm(moved, axis=-1)
+    use = np.isfinite(off).all(-1) & (length > TELLING_PX)
+    if int(use.sum()) < MIN_POINTS:
+        return 1.0, float("inf")
+    off, moved, length = off[use], moved[use], length[use]
+    scale = 1 + float(np.median((off * moved).sum(-1) / length**2))
+    return scale, float(np.median(np.linalg.norm(off - (scale - 1) * moved, axis=-1)))
 
 
 def _regions(measured: list[WarpMeasure]) -> dict[str, float]:
