@@ -23,6 +23,7 @@ LAYOUTS: dict[str, str] = {
     "eth3d": "depthdata.exporting.eth3d",
     "middlebury": "depthdata.exporting.middlebury",
     "sceneflow": "depthdata.exporting.sceneflow",
+    "sintel": "depthdata.exporting.sintel",
 }
 """Name of the source dataset -> module with ``write(sequences, root)``."""
 

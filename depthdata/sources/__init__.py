@@ -46,6 +46,7 @@ _BUILT_IN = {
     "kitti_raw": "depthdata.sources.kitti_raw",
     "middlebury": "depthdata.sources.middlebury",
     "sceneflow": "depthdata.sources.sceneflow",
+    "sintel": "depthdata.sources.sintel",
     "waymo": "depthdata.sources.waymo",
 }
 

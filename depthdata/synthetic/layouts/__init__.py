@@ -25,6 +25,7 @@ LAYOUTS = {
     "kitti_raw": "depthdata.synthetic.layouts.kitti_raw",
     "middlebury": "depthdata.synthetic.layouts.middlebury",
     "sceneflow": "depthdata.synthetic.layouts.sceneflow",
+    "sintel": "depthdata.synthetic.layouts.sintel",
 }
 """Name of the source dataset -> module that writes its layout."""
 
