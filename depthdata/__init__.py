@@ -31,7 +31,9 @@ _PUBLIC = {
     "export": "depthdata.exporting",
     "list_datasets": "depthdata.sources",
     "list_splits": "depthdata.splits",
+    "list_windows": "depthdata.windows",
     "load_split": "depthdata.splits",
+    "load_windows": "depthdata.windows",
     "open_sequence": "depthdata.sequence",
     "verify": "depthdata.sequence",
     "video": "depthdata.view",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from depthdata.synthetic import SyntheticScene as SyntheticScene
     from depthdata.view import contact_sheet as contact_sheet
     from depthdata.view import video as video
+    from depthdata.windows import list_windows as list_windows
+    from depthdata.windows import load_windows as load_windows
 
 
 def __getattr__(name: str) -> Any:
