@@ -144,6 +144,8 @@ def _rig(sequence: Sequence, pair: StereoPair) -> list[Finding]:
     """Check the geometry of a pair by its rig, else by the poses of the first frame with both."""
     a, b = sequence.cameras[pair.left], sequence.cameras[pair.right]
     name, t = f"{pair.left}/{pair.right}", 0
+    if not (a.calibrated and b.calibrated and pair.baseline > 0):
+        return [skipped("baseline", "the source gives no calibration of the pair", name)]
     if a.T_rig_cam is not None and b.T_rig_cam is not None:
         T = se3_inverse(a.T_rig_cam) @ b.T_rig_cam
     elif a.poses is None or b.poses is None:

@@ -97,13 +97,13 @@ class Sampler:
 
     def calibrated(self, camera: str) -> bool:
         """Tell whether the intrinsics of a camera are known, not nominal."""
-        return self.sequence.cameras[camera].transform.get("intrinsics") != "unknown"
+        return self.sequence.cameras[camera].calibrated
 
     def view(self, camera: str) -> tuple[str, int] | None:
         """Return the other camera of the stereo pair and the sign with which disparity leads there.
 
         A pixel x of `camera` is seen at x + sign * disparity: -1 for a left camera, 1 for a right
-        one. Cameras without calibration have no pair; their names then say which belong together.
+        one. Where no pair is stated, names of cameras say which belong together.
         """
         for pair in self.sequence.stereo_pairs:
             if camera in (pair.left, pair.right):
@@ -122,10 +122,11 @@ class Sampler:
 
     def geometry(self, camera: str, frame: int) -> StereoGeometry | None:
         """Return what turns disparity of a calibrated pair's view into depth, or None."""
-        pairs = self.sequence.stereo_pairs
-        if not self.calibrated(camera) or all(camera not in (p.left, p.right) for p in pairs):
-            return None
-        return self.sequence.stereo_geometry(camera, frame)
+        for pair in self.sequence.stereo_pairs:
+            if camera in (pair.left, pair.right):
+                known = all(map(self.calibrated, (pair.left, pair.right))) and pair.baseline > 0
+                return self.sequence.stereo_geometry(camera, frame) if known else None
+        return None
 
     def has(self, camera: str, stream: str, frame: int) -> bool:
         """Tell whether a stream of a camera has that frame."""
@@ -148,8 +149,8 @@ class Sampler:
         """Return where objects are, by masks/foreground or instances, or None."""
         cam = self.sequence.cameras[camera]
         if self.has(camera, "masks/foreground", frame):
-            found = cam["masks/foreground"][frame]
-            return np.asarray((found != 0) & (found != cam["masks/foreground"].missing))
+            found = cam["masks/foreground"][frame]  # a soft one is between 0 and 1
+            return np.asarray(found > 0.5 if found.dtype.kind == "f" else found == 1)
         if self.has(camera, "instances", frame):
             return np.asarray(
                 cam["instances"][frame] != cam["instances"].attrs.get("background", 0)

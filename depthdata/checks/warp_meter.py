@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,18 +103,19 @@ class Duel:
     score: float
     share: float
 
-    def __add__(self, other: Duel) -> Duel:
+    @classmethod
+    def joined(cls, duels: Iterable[Duel]) -> Duel:
         """Join those of several frames."""
-        n, m = self.points, other.points
-        total = max(n + m, 1)
-        return Duel(
-            self.wins + other.wins,
-            self.losses + other.losses,
-            self.nearer + other.nearer,
-            self.farther + other.farther,
-            n + m,
-            (self.score * n + other.score * m) / total,
-            (self.share * n + other.share * m) / total,
+        rows = list(duels)
+        points = sum(d.points for d in rows)
+        return cls(
+            wins=sum(d.wins for d in rows),
+            losses=sum(d.losses for d in rows),
+            nearer=sum(d.nearer for d in rows),
+            farther=sum(d.farther for d in rows),
+            points=points,
+            score=sum(d.score * d.points for d in rows) / max(points, 1),
+            share=sum(d.share * d.points for d in rows) / max(points, 1),
         )
 
     @property
@@ -147,11 +149,12 @@ class WarpMeter:
 
     def __init__(self, sampler: Sampler, claim: Claim) -> None:
         self.sampler, self.claim = sampler, claim
+        self._kept: tuple[int, Single] | None = None
 
     def measure(self, frame: int) -> WarpMeasure | None:
         """Measure a frame as the file says; None with fewer than 50 points of texture."""
         claim = self.claim
-        field = claim.field(frame)
+        field = self._field(frame)
         allowed = smooth(field) & ~claim.hidden(frame, field)
         first = self.sampler.smoothed(claim.camera, frame)
         strength = texture(first, across_only=claim.across_only)
@@ -189,7 +192,7 @@ class WarpMeter:
         first, second = ((name, t + step) for name, step in (other.first, other.second))
         if not (self.sampler.has_image(*first) and self.sampler.has_image(*second)):
             return None
-        field = np.asarray(other.change(self.claim.field(t)), np.float32)
+        field = np.asarray(other.change(self._field(t)), np.float32)
         patches = Patches(field, measured.pixels)
         value = self._value(patches, patches.move, first, second)
         own, said = measured.correlation, np.isfinite(value)  # else: no texture in that image
@@ -217,7 +220,7 @@ class WarpMeter:
         Of several that fit alike the middle one.
         """
         t = measured.frame
-        field = self.claim.field(t)
+        field = self._field(t)
         patches = Patches(field, measured.pixels[:600])
         places = (self.claim.camera, t), self._second(t)
 
@@ -231,6 +234,11 @@ class WarpMeter:
             Fit(share(patches.move + np.array([s, 0], np.float32)), shift=float(s)) for s in shifts
         ]
         return max((_middle(scaled), _middle(shifted)), key=lambda fit: fit.share)
+
+    def _field(self, frame: int) -> Single:
+        if self._kept is None or self._kept[0] != frame:
+            self._kept = (frame, self.claim.field(frame))
+        return self._kept[1]
 
     def _second(self, frame: int) -> tuple[str, int]:
         name, step = self.claim.second

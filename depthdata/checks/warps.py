@@ -161,21 +161,21 @@ class _Fault:
 def _fault(meter: WarpMeter, measured: list[WarpMeasure]) -> _Fault | None:
     """Return the reading that fits clearly better than the file's."""
     sure = all(m.share >= _SURE and m.length >= _LARGE_PX for m in measured)
+    tried = [other for other in meter.claim.alternatives if other.subtle or not sure]
+    outcomes = [[meter.duel(m, other) for other in tried] for m in measured]
     best: tuple[float, Alternative, Duel, list[int]] | None = None
-    for other in meter.claim.alternatives:
-        if sure and not other.subtle:
-            continue
-        duels = {m.frame: d for m in measured if (d := meter.duel(m, other)) is not None}
-        if not duels:
-            continue
-        won = [frame for frame, duel in duels.items() if duel.won]
-        together = sum(duels.values(), Duel(0, 0, 0, 0, 0, 0.0, 0.0))
-        if together.won:
-            won = list(duels)
+    for k, other in enumerate(tried):
+        duels = {
+            m.frame: duel
+            for m, row in zip(measured, outcomes, strict=True)
+            if (duel := row[k]) is not None
+        }
+        together = Duel.joined(duels.values())
+        won = list(duels) if together.won else [t for t, duel in duels.items() if duel.won]
         if not won:
             continue
         if not together.won:
-            together = sum((duels[frame] for frame in won), Duel(0, 0, 0, 0, 0, 0.0, 0.0))
+            together = Duel.joined(duels[frame] for frame in won)
         rank = len(won) * together.score
         if best is None or rank > best[0]:
             best = (rank, other, together, won)

@@ -20,7 +20,21 @@ __all__ = ["Painter", "default_streams", "painters", "pick_camera"]
 Image = npt.NDArray[np.uint8]
 
 _LABELS = ("instances", "semantics")
-_ORDER = ("rgb", "depth", "lidar_depth", "disparity", "flow_forward", "flow_backward", *_LABELS)
+_ORDER = (
+    "depth",
+    "lidar_depth",
+    "disparity",
+    "disparity_next",
+    "disparity_change_forward",
+    "disparity_change_backward",
+    "flow_forward",
+    "flow_backward",
+    *_LABELS,
+    "materials",
+)
+_BOTH_VIEWS = ("rgb", "disparity")
+_PAIRS = {"left": "right", "right": "left", "gray_left": "gray_right", "gray_right": "gray_left"}
+_UNKNOWN_RGB = (70, 70, 90)
 
 
 def pick_camera(sequence: Sequence, camera: str | None) -> str:
@@ -35,11 +49,30 @@ def pick_camera(sequence: Sequence, camera: str | None) -> str:
 
 
 def default_streams(sequence: Sequence, camera: str) -> list[str]:
-    """Return the streams worth showing, images first, validity masks left out."""
-    have = sequence.cameras[camera].streams
+    """Return the streams worth showing: images, measures, labels, masks.
+
+    Depth that follows from disparity (or the other way round) is among them. Validity is not:
+    what is not valid is grey in the panels of its stream.
+    """
+    cam = sequence.cameras[camera]
+    have = (
+        *cam.streams,
+        *(name for name in cam.derived if cam[name].shape == cam[name].shape[-2:]),
+    )
+    images = sorted(s for s in cam.streams if cam[s].kind == "encoded" and s.startswith("rgb"))
+    images = [s for s in images if "derived_from" not in cam[s].attrs]
     masks = sorted(name for name in have if name.startswith("masks/"))
-    chosen = [name for name in (*_ORDER, *masks) if name in have]
+    chosen = [*images, *(name for name in _ORDER if name in have), *masks]
     return chosen or list(have)
+
+
+def partner(sequence: Sequence, camera: str) -> str | None:
+    """Return the other camera of the stereo pair, by name where no pair is stated, or None."""
+    for pair in sequence.stereo_pairs:
+        if camera in (pair.left, pair.right):
+            return pair.right if camera == pair.left else pair.left
+    other = _PAIRS.get(camera)
+    return other if other in sequence.cameras else None
 
 
 def painters(
@@ -49,7 +82,7 @@ def painters(
     frames: list[int],
     size: tuple[int, int],
 ) -> list[Painter]:
-    """Make a painter for each stream of a camera, and for the other image of its stereo pair.
+    """Make a painter for each stream of a camera; image and disparity also of its pair's other.
 
     Parameters
     ----------
@@ -57,7 +90,7 @@ def painters(
     camera : str or None
         None: the first.
     streams : iterable of str or None
-        None: `default_streams`, and the image of the right camera.
+        None: `default_streams`, and image and disparity of the other camera of the pair.
     frames : list of int
         Those that fix the colour scales.
     size : (int, int)
@@ -65,16 +98,20 @@ def painters(
     """
     name = pick_camera(sequence, camera)
     wanted = list(streams) if streams is not None else default_streams(sequence, name)
-    missing = [s for s in wanted if s not in sequence.cameras[name].streams]
+    cam = sequence.cameras[name]
+    missing = [s for s in wanted if s not in (*cam.streams, *cam.derived)]
     if missing:
-        have = ", ".join(sequence.cameras[name].streams)
+        have = ", ".join((*cam.streams, *cam.derived))
         raise UsageError(
             f"{sequence.path}: camera {name} has no {', '.join(missing)}; it has {have}"
         )
-    chosen = [(name, stream) for stream in wanted]
-    pair = next((p for p in sequence.stereo_pairs if p.left == name), None)
-    if streams is None and pair is not None and "rgb" in sequence.cameras[pair.right].streams:
-        chosen.insert(1, (pair.right, "rgb"))
+    chosen = []
+    other = partner(sequence, name) if streams is None else None
+    for stream in wanted:
+        chosen.append((name, stream))
+        both = other is not None and stream in _BOTH_VIEWS
+        if other is not None and both and stream in sequence.cameras[other].streams:
+            chosen.append((other, stream))
     return [Painter.of(sequence, cam, stream, frames, size) for cam, stream in chosen]
 
 
@@ -122,7 +159,7 @@ class Painter:
                 0.0,
                 colors.finite_range(np.concatenate(lengths), 0, 98)[1] if lengths else 1.0,
             )
-        elif stream == "disparity" or _is_measured(source):
+        elif _is_measured(source):
             values = [np.ravel(source[t]) for t in frames if source.present[t]]
             scale = colors.finite_range(np.concatenate(values)) if values else (0.0, 1.0)
         return cls(sequence, camera, stream, size, *scale)
@@ -131,7 +168,7 @@ class Painter:
     def title(self) -> str:
         """Camera, stream, and what it is."""
         source = self.sequence.cameras[self.camera][self.stream]
-        kind = " (points)" if source.kind == "points" else ""
+        kind = f" ({source.kind})" if source.kind in ("points", "derived") else ""
         return f"{self.camera} {self.stream.replace('_', ' ').replace('masks/', 'mask: ')}{kind}"
 
     def bar(self) -> Image:
@@ -142,7 +179,7 @@ class Painter:
         if self.stream.startswith("flow"):
             return _wheel(height, self.high)
         source = self.sequence.cameras[self.camera][self.stream]
-        if self.stream == "disparity" or _is_measured(source):
+        if _is_measured(source):
             return colour_bar(height, self.low, self.high, source.unit or "")
         out = np.empty((height, BAR_WIDTH, 3), np.uint8)
         out[:] = BACKGROUND
@@ -169,7 +206,13 @@ class Painter:
         if self.stream in _LABELS:
             return colors.colorize_instances(values)
         if self.stream.startswith("masks/"):
-            return colors.colorize_mask(values, self._image(frame))
+            soft = values.dtype.kind == "f"
+            painted = colors.colorize_mask(
+                values > 0.5 if soft else values == 1, self._image(frame)
+            )
+            if not soft:
+                painted[values > 1] = _UNKNOWN_RGB
+            return painted
         return colors.colorize(values, self.low, self.high)
 
     def _dots(self, frame: int) -> Image:
@@ -214,7 +257,7 @@ class Painter:
 
 def _is_measured(source: Any) -> bool:
     """Tell whether a stream has a colour scale: floating-point values, no labels."""
-    return bool(source.kind == "dense" and np.issubdtype(source.dtype, np.floating))
+    return bool(source.kind in ("dense", "derived") and np.issubdtype(source.dtype, np.floating))
 
 
 def _depths(source: Any, frame: int) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.sequence import Sequence, open_sequence
+from depthdata.sequence.schema import MISSING_TIME
 from depthdata.view.painting import painters, pick_camera
 from depthdata.view.panels import BACKGROUND, fit, put_text, save_png
 
@@ -41,7 +42,8 @@ def contact_sheet(
     frames : int
         How many, spread evenly from the first to the last.
     streams : iterable of str, optional
-        Default: images of both cameras of the pair, depth, disparity, flow, labels, masks.
+        Default: images and disparity of both cameras of the pair, depth (derived where it is
+        not stored), flow, labels, masks.
     panel_width : int
         Pixels.
 
@@ -110,8 +112,10 @@ def _heading(sequence: Sequence) -> str:
 
 
 def _frame_label(sequence: Sequence, frame: int) -> str:
-    since = (int(sequence.timestamps[frame]) - int(sequence.timestamps[0])) * 1e-9
+    now, start = (int(sequence.timestamps[t]) for t in (frame, 0))
+    since = (now - start) * 1e-9
     label = f"frame {frame}"
     if sequence.frame_ids[frame] != str(frame):
         label += f" ({sequence.frame_ids[frame]})"
-    return f"{label} | {since:.3f} s" if abs(since) < 1e6 else label
+    known = MISSING_TIME not in (now, start) and abs(since) < 1e6
+    return f"{label} | {since:.3f} s" if known else label

@@ -137,6 +137,70 @@ def test_a_sequence_of_pixel_points_and_grey_images(tmp_path):
     assert near[0] > near[2] and far[2] > far[0]
 
 
+def test_a_stereo_pair_of_one_frame(tmp_path):
+    """Both disparities, depth from disparity, all pictures, masks with pixels nobody knows."""
+    out = stereo_file(tmp_path / "pair.h5", ("left", "right"))
+    with open_sequence(out) as sequence:
+        chosen = painters(sequence, None, None, [0], (20, 40))
+        titles = [painter.title for painter in chosen]
+        panels = {painter.title: painter.paint(0).astype(int) for painter in chosen}
+        sheet = draw_sheet(sequence, panel_width=80)
+    assert titles == [
+        "left rgb",
+        "right rgb",
+        "left rgb final",
+        "left depth (derived)",
+        "left disparity",
+        "right disparity",
+        "left flow forward",
+        "left mask: occluded",
+    ]
+    assert sheet.shape[0] > len(titles) * 40
+    depth, disparity = panels["left depth (derived)"], panels["left disparity"]
+    assert (depth[10, 5] == MISSING_RGB).all() and (disparity[10, 5] == MISSING_RGB).all()
+    assert (panels["left flow forward"][2, 2] == MISSING_RGB).all()
+    hidden, seen, unknown = (panels["left mask: occluded"][5, x] for x in (2, 20, 38))
+    assert hidden[0] > hidden[2] + 50 and seen.max() - seen.min() < 5
+    assert unknown[2] > unknown[0]
+
+
+def test_one_view_alone(tmp_path):
+    with open_sequence(stereo_file(tmp_path / "one.h5", ("left",))) as sequence:
+        titles = [painter.title for painter in painters(sequence, None, None, [0], (20, 40))]
+        draw_sheet(sequence)
+    assert "left disparity" in titles and not any("right" in title for title in titles)
+    assert "left depth (derived)" not in titles
+
+
+def stereo_file(path: Path, cameras: tuple[str, ...]) -> Path:
+    from depthdata.codecs.images import encode_png
+    from depthdata.sequence.schema import MISSING_TIME
+
+    facts = dict(licence="x", citation="x", converter="test 1", source_fingerprint="xxh3:0")
+    blob = encode_png(np.full((20, 40, 3), 90, np.uint8))
+    disparity = np.tile(np.linspace(2, 9, 40, dtype=np.float32), (20, 1))
+    disparity[10] = np.nan
+    mask = np.zeros((20, 40), np.uint8)
+    mask[:, :5], mask[:, 35:] = 1, 255
+    with SequenceWriter(path, dataset="test", sequence="pair", split=None, **facts) as writer:
+        writer.timeline(np.array([MISSING_TIME]), ["a"])
+        if len(cameras) > 1:
+            writer.stereo_pair(*cameras, 0.5)
+        for name in cameras:
+            cam = writer.camera(name, height=20, width=40, intrinsics=np.diag([40.0, 40, 1]))
+            cam.encoded("rgb", [blob], [len(blob)], encoding="png", channels=3)
+            cam.dense("disparity", [disparity], dtype="f4", unit="px", missing="nan")
+            if name == "right":
+                continue
+            cam.encoded("rgb_final", [blob], [len(blob)], encoding="png", channels=3)
+            cam.dense("flow_forward", [np.ones((2, 20, 40), "f4")], dtype="f4", unit="px")
+            valid = np.ones((20, 40), np.uint8)
+            valid[:5, :5] = 0
+            cam.dense("flow_forward_valid", [valid], dtype="u1")
+            cam.dense("masks/occluded", [mask], dtype="u1", missing=255)
+    return path
+
+
 def test_text_fits():
     text = "a rather long message about the worst frame of a sequence and what is wrong with it"
     lines = wrap(text, 200)
