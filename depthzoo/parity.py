@@ -3,14 +3,15 @@
 A model's folder holds ``manifest.json`` (state-dict key to shape and dtype), ``meta.json``
 (options, cases, layouts, tolerances) and ``case_*.npz`` (inputs, intermediate results, outputs).
 Weights are not stored: both sides fill their networks from a seed (`depthzoo.seeded`). One adapter
-a network tells how to build it and how to run a case; everything else is common.
+a network (`depthzoo.parity_adapters`) tells how to build it and how to run a case; everything else
+is common.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,14 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdata.errors import DepthdataError, FormatError, UsageError
+from depthzoo.parity_adapters import Adapter, Meta, adapter_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-__all__ = ["ADAPTERS", "Adapter", "ParityResult", "find_models", "run_parity"]
+__all__ = ["ParityResult", "find_models", "iter_parity", "run_parity"]
 
-Arrays = Mapping[str, NDArray[Any]]
-Meta = Mapping[str, Any]
 Status = Literal["ok", "FAIL", "missing", "error"]
 
 DTYPES = ("float32", "float64")
@@ -36,25 +36,6 @@ _FALLBACK: dict[str, dict[str, float]] = {  # where a folder states no tolerance
     "default": {"rtol": 0.0, "atol": 2e-4},
     "corr_*": {"rtol": 0.0, "atol": 2e-3},
 }
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """How one architecture is built and run.
-
-    Parameters
-    ----------
-    build : callable
-        ``(meta, correlation) -> network`` with the authors' keys.
-    run : callable
-        ``(network, case, arrays, dtype) -> results by name``, each in full layout.
-    inputs : tuple of str
-        Patterns of array names that are inputs.
-    """
-
-    build: Callable[[Meta, str], nn.Module]
-    run: Callable[[nn.Module, Meta, Arrays, Any], Mapping[str, Tensor]]
-    inputs: tuple[str, ...] = ("in_*",)
 
 
 @dataclass(frozen=True)
@@ -189,7 +170,7 @@ def _run_model(folder: Path, dtype: str, correlation: str, device: str) -> Itera
         yield ParityResult(name, status="error", message=str(error))
         return
     architecture = str(meta.get("model") or meta.get("network") or "?")
-    adapter = ADAPTERS.get(architecture)
+    adapter = adapter_of(architecture)
     if adapter is None:
         yield ParityResult(name, status="missing", message=f"no network for {architecture!r}")
         return
@@ -232,6 +213,7 @@ def _run_case(
         raise FormatError(f"{path.name}: meta.json states no weight seed for it")
     prefix = str(meta.get("key_prefix") or "")
     seeded = seeded_state(manifest, int(seed), float(gain))
+    seeded |= {alias: seeded[key] for alias, key in meta.get("aliases", {}).items()}
     state = {key.removeprefix(prefix): torch.from_numpy(value) for key, value in seeded.items()}
     network = adapter.build(meta, correlation)
     load_state(network, state, source="manifest.json")
@@ -239,7 +221,7 @@ def _run_case(
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     with torch.inference_mode():
-        results = adapter.run(network, case, arrays, getattr(torch, dtype))
+        results = adapter.run(network, {**meta, **case}, arrays, getattr(torch, dtype))
     tolerances = meta.get("suggested_tolerance", {}).get(dtype, _FALLBACK)
     for name, want in arrays.items():
         if not any(fnmatchcase(name, pattern) for pattern in adapter.inputs):
@@ -309,47 +291,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FormatError(f"{path.name}: an object expected, found {type(content).__name__}")
     return content
-
-
-# ---------------------------------------------------------------- adapters
-
-
-def _build_raft_stereo(meta: Meta, correlation: str) -> nn.Module:
-    from depthzoo import networks
-
-    options = {**meta.get("options", {}), "corr_implementation": correlation}
-    return networks.create("raft_stereo", **options)
-
-
-def _run_raft_stereo(
-    network: nn.Module, case: Meta, arrays: Arrays, dtype: Any
-) -> dict[str, Tensor]:
-    import torch
-
-    from depthzoo.networks.padding import Padding, padding_to_multiple
-
-    device = next(network.parameters()).device
-    left, right = (
-        torch.from_numpy(arrays[name]).to(device, dtype).permute(0, 3, 1, 2)
-        for name in ("left", "right")
-    )
-    padding = Padding(0, 0, 0, 0)
-    if case.get("padded_to_multiple_of_32"):
-        padding = padding_to_multiple(left.shape[2], left.shape[3], 32)
-    results: dict[str, Tensor] = {}
-    given = arrays.get("flow_init")
-    flow = network(
-        padding.pad(left),
-        padding.pad(right),
-        iterations=case["iters"],
-        flow_init=None if given is None else torch.from_numpy(given).to(device, dtype),
-        trace=results.__setitem__,
-    )
-    results.update(flow_low=flow.low, flow_up=flow.up, flow_up_unpadded=padding.crop(flow.up))
-    return results
-
-
-ADAPTERS: dict[str, Adapter] = {
-    "RAFTStereo": Adapter(_build_raft_stereo, _run_raft_stereo, ("left", "right", "flow_init")),
-}
-"""Adapters by the name that ``meta.json`` gives as ``model`` or ``network``."""
