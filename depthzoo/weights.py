@@ -3,28 +3,34 @@
 A published ``.pth`` is a pickle, which may run code when it is read. Here it is read by PyTorch's
 restricted unpickler, which knows tensors and what the caller allows, and nothing else. What was
 read is kept as safetensors under the SHA-256 of the original, so that the pickle is read once.
+
+Wrappers that training leaves around the tensors are taken off: entries ``model`` and
+``state_dict``, the ``module.`` of a data-parallel model, the leading digit of a model that was
+saved in one sequence with its loss (the model is ``0.``; the others are dropped).
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import pickle
+import re
 import sys
 import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from depthdata.errors import FormatError, UsageError
@@ -40,7 +46,10 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+Plain = bool | int | float | str | None
+
 _PREFIX = "module."  # left by a data-parallel wrapper
+_MEMBER = re.compile(r"\d\.")  # left by a sequence of model and losses
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +64,9 @@ class Checkpoint:
         Of the file that was given.
     path : Path
         That file.
-    extra : tuple of str
-        Further top-level entries of the file, not read (``epoch``, ``optimizer`` ...).
+    extra : dict
+        Further entries beside the tensors: numbers, texts and truth values as they are, None for
+        anything else (``epoch``, ``height``, ``optimizer`` ...).
     cached : bool
         The tensors came from the cache.
     """
@@ -64,7 +74,7 @@ class Checkpoint:
     state: dict[str, Tensor]
     sha256: str
     path: Path
-    extra: tuple[str, ...] = ()
+    extra: Mapping[str, Plain] = field(default_factory=dict)
     cached: bool = False
 
 
@@ -104,7 +114,8 @@ def load_checkpoint(
     path : path
         A PyTorch file, a safetensors file, a zip archive or a folder that holds `member`.
     allow : sequence
-        Classes beyond tensors that this very file may name (`torch.serialization.safe_globals`).
+        What this very file may name beyond tensors: classes, which are then built, or dotted names
+        (``"utils.parse_config.ConfigParser"``), in whose place stands an object without content.
     member : str, optional
         File name inside a given archive or folder.
     sha256 : str, optional
@@ -148,18 +159,18 @@ def _read(
             f"{path}: SHA-256 expected {sha256}, found {digest}; download the file again"
         )
     kept = cache_folder() / "weights" / f"{digest}.safetensors"
-    if cache and (state := _from_cache(kept)) is not None:
-        return Checkpoint(state, digest, path, cached=True)
+    if cache and (known := _from_cache(kept)) is not None:
+        return Checkpoint(known[0], digest, path, known[1], cached=True)
     file.seek(0)
     head = file.read(9)
     file.seek(0)
     if head[8:9] == b"{":
-        return Checkpoint(_without_prefix(_read_safetensors(path, file)), digest, path)
+        return Checkpoint(_unwrapped(_read_safetensors(path, file)), digest, path)
     if not head.startswith((b"PK\x03\x04", b"\x80")):
         raise FormatError(f"{path}: neither a PyTorch nor a safetensors file; give a weights file")
     state, extra = _state_of(_unpickle(path, file, allow), path)
     if cache:
-        _to_cache(kept, state)
+        _to_cache(kept, state, extra)
     return Checkpoint(state, digest, path, extra)
 
 
@@ -172,7 +183,10 @@ def _digest(file: IO[bytes]) -> str:
 
 def _unpickle(path: Path, file: IO[bytes], allow: Sequence[Any]) -> object:
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(list(allow)):
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(list(map(_allowed, allow))),
+        ):
             warnings.simplefilter("ignore")  # about pickle protocols
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -203,27 +217,52 @@ def _forbidden_name(message: str) -> str | None:
     return None
 
 
-def _state_of(content: object, path: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the mapping of tensors in what a file holds, and the names of the rest."""
-    extra: tuple[str, ...] = ()
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        extra = tuple(sorted(str(key) for key in content if key != "state_dict"))
-        content = content["state_dict"]
+class _Inert:
+    """Stands in for an object that weights do not need: takes everything, keeps nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _allowed(entry: Any) -> Any:
+    # a class of its own a name: the unpickler tells what it may build by class
+    return (type("Inert", (_Inert,), {}), entry) if isinstance(entry, str) else entry
+
+
+def _state_of(content: object, path: Path) -> tuple[dict[str, Tensor], dict[str, Plain]]:
+    """Return the mapping of tensors in what a file holds, and the rest."""
+    extra: dict[str, Plain] = {}
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            extra |= {str(k): _plain(v) for k, v in content.items() if k != wrapper}
+            content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise FormatError(f"{path}: a mapping of tensors expected, found {type(content).__name__}")
-    others = [key for key, value in content.items() if not isinstance(value, Tensor)]
-    if others:
+    others = {key: value for key, value in content.items() if not isinstance(value, Tensor)}
+    strange = [key for key, value in others.items() if _plain(value) is None]
+    if strange or len(others) == len(content):
         raise FormatError(
-            f"{path}: {len(others)} entries are no tensors ({_shortened(map(str, others))}); "
-            "a state dict expected, bare or under 'state_dict'"
+            f"{path}: {len(others)} entries are no tensors "
+            f"({_shortened(map(str, strange or others))}); "
+            "a state dict expected, bare or under 'model' or 'state_dict'"
         )
-    tensors = {str(key): value.detach().contiguous() for key, value in content.items()}
-    return _without_prefix(tensors), extra
+    extra |= {str(key): _plain(value) for key, value in others.items()}
+    tensors = {str(k): v.detach().contiguous() for k, v in content.items() if k not in others}
+    return _unwrapped(tensors), dict(sorted(extra.items()))
 
 
-def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _plain(value: object) -> Plain:
+    return value if isinstance(value, (bool, int, float, str)) else None
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if all(key.startswith(_PREFIX) for key in state):
-        return {key.removeprefix(_PREFIX): value for key, value in state.items()}
+        state = {key.removeprefix(_PREFIX): value for key, value in state.items()}
+    if all(_MEMBER.match(key) for key in state) and any(key.startswith("0.") for key in state):
+        state = {key[2:]: value for key, value in state.items() if key.startswith("0.")}
     return state
 
 
@@ -274,24 +313,25 @@ def cache_folder() -> Path:
     return base / "depthzoo"
 
 
-def _from_cache(path: Path) -> dict[str, Tensor] | None:
+def _from_cache(path: Path) -> tuple[dict[str, Tensor], dict[str, Plain]] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Tensor] = load_file(path)
+        with safe_open(path, framework="pt") as file:
+            extra = json.loads((file.metadata() or {}).get("extra", "{}"))
+            return {key: file.get_tensor(key) for key in file.keys()}, extra  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         logger.warning("cached weights %s are damaged (%s): converting again", path, error)
         return None
-    return state
 
 
-def _to_cache(path: Path, state: Mapping[str, Tensor]) -> None:
+def _to_cache(path: Path, state: Mapping[str, Tensor], extra: Mapping[str, Plain]) -> None:
     """Write whole or not at all; a cache that cannot be written is no failure."""
     own = {key: value.clone() for key, value in state.items()}  # aliases would share memory
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(own, part)
+        save_file(own, part, {"extra": json.dumps(extra)})
         part.replace(path)
     except OSError as error:
         logger.warning("weights are not cached: %s", error)

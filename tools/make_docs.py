@@ -71,11 +71,11 @@ def models_page() -> str:
         "|---|---|---|---|",
     ]
     for card in cards:
-        if (weights := card.weights) is not None:
-            digest = weights.sha256 or (weights.sha256_prefix or "not") + (
-                "..." if weights.sha256_prefix else " published"
+        for file in card.weights:
+            digest = file.sha256 or (file.sha256_prefix or "not") + (
+                "..." if file.sha256_prefix else " published"
             )
-            lines.append(f"| `{card.name}` | {weights.file} | <{weights.url}> | {digest} |")
+            lines.append(f"| `{card.name}` | {file.file} | <{file.url}> | {digest} |")
     lines += [
         "",
         "## The authors' numbers\n",

@@ -45,8 +45,14 @@ class WeightsFile:
         Digest of the file, verified.
     sha256_prefix : str, optional
         Beginning of the digest as a third party states it; a difference is reported, not refused.
+    archive_md5 : str, optional
+        Digest of the archive, where its authors state one.
     allow : tuple
-        Classes beyond tensors that the file names.
+        Classes, or dotted names of classes, beyond tensors that the file names.
+    prefix : str
+        What its keys begin with in the whole network, where that is stored in several files.
+    ignore : tuple of str
+        Patterns of its keys that the network does not have, or may lack in the file.
     """
 
     file: str
@@ -54,7 +60,10 @@ class WeightsFile:
     archive: str | None = None
     sha256: str | None = None
     sha256_prefix: str | None = None
+    archive_md5: str | None = None
     allow: tuple[Any, ...] = ()
+    prefix: str = ""
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,8 @@ class Card:
         Quantities in its `Prediction`.
     invariance : str
         Of that prediction.
-    weights : WeightsFile, optional
-        None when the model needs none.
+    weights : tuple of WeightsFile
+        Empty when the model needs none.
     trained_on : tuple of str
         Datasets, in order of training.
     numbers : tuple of PublishedNumber
@@ -108,7 +117,7 @@ class Card:
     needs: Needs
     gives: tuple[str, ...]
     invariance: str
-    weights: WeightsFile | None = None
+    weights: tuple[WeightsFile, ...] = ()
     trained_on: tuple[str, ...] = ()
     numbers: tuple[PublishedNumber, ...] = ()
     network: str | None = None
@@ -118,6 +127,6 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as a plain dictionary that JSON can hold."""
         facts = asdict(self)
-        if self.weights is not None:
-            facts["weights"]["allow"] = [getattr(c, "__name__", str(c)) for c in self.weights.allow]
+        for file in facts["weights"]:
+            file["allow"] = [getattr(c, "__name__", str(c)) for c in file["allow"]]
         return facts

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from depthdata.errors import UsageError
 from depthzoo.models.card import Card, Needs, PublishedNumber, WeightsFile
 
 if TYPE_CHECKING:
     from depthzoo.models.raft_stereo_runner import RAFTStereoModel
 
 __all__ = ["CARDS", "load"]
-
-logger = logging.getLogger(__name__)
 
 _ARCHIVE_URL = "https://www.dropbox.com/s/ftveifyqcomiwaq/models.zip"
 OPTIONS = ("iterations", "correlation", "memory_budget", "channels_last")
@@ -45,7 +41,7 @@ def _card(
         needs=Needs(views=("left", "right")),
         gives=("disparity",),
         invariance="disparity",
-        weights=WeightsFile(file, _ARCHIVE_URL, "models.zip", sha256_prefix=sha256_prefix),
+        weights=(WeightsFile(file, _ARCHIVE_URL, "models.zip", sha256_prefix=sha256_prefix),),
         trained_on=trained_on,
         numbers=numbers,
         network=network,
@@ -126,36 +122,13 @@ def load(
         ``iterations``, ``correlation`` (``auto``, ``reg`` or ``alt``), ``memory_budget`` (bytes),
         ``channels_last``; see `RAFTStereoModel`.
     """
-    file = card.weights
-    if file is None or card.network is None:
-        raise UsageError(f"{card.name}: its card names no weights or no network")
-    if weights is None:
-        raise UsageError(
-            f"{card.name} needs {file.file}: download {file.url} and give weights= (--weights) "
-            f"the path of {file.archive or file.file} or of {file.file}"
-        )
     from depthzoo import networks
+    from depthzoo.models.loading import check_options, load_weights
     from depthzoo.models.raft_stereo_runner import RAFTStereoModel
-    from depthzoo.weights import load_checkpoint, load_state
 
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise UsageError(
-            f"{card.name} has no option {', '.join(unknown)}; it has {', '.join(OPTIONS)}"
-        )
+    check_options(card, options, OPTIONS)
     settings = {"iterations": card.settings["iterations"], **options}
-    network = networks.create(card.network)
+    network = networks.create(str(card.network))
     model = RAFTStereoModel(card, network, device=device, precision=precision, **settings)
-    checkpoint = load_checkpoint(weights, member=file.file, allow=file.allow, sha256=file.sha256)
-    expected = file.sha256_prefix
-    if expected is not None and not checkpoint.sha256.startswith(expected):
-        logger.warning(
-            "%s: SHA-256 %s... is not the %s... that a third party lists for %s",
-            checkpoint.path,
-            checkpoint.sha256[:12],
-            expected,
-            file.file,
-        )
-    load_state(network, checkpoint.state, source=checkpoint.path)
-    model.weights_sha256 = checkpoint.sha256
+    model.weights_sha256 = load_weights(card, network, weights)
     return model

@@ -44,6 +44,16 @@ LAYOUTS = {
     "data-parallel": lambda state: {f"module.{k}": v for k, v in state.items()},
     "nested": lambda state: {"state_dict": state, "epoch": 3, "name": "x"},
     "nested data-parallel": lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}},
+    "nested twice": lambda s: {"model": {"state_dict": s, "arch": "x"}, "total_steps": 7},
+    "with the size": lambda s: {"height": 192, **s, "use_stereo": False},
+    "with its loss": lambda s: {"1.scale": torch.ones(1), **{f"0.{k}": v for k, v in s.items()}},
+}
+
+
+EXTRA = {
+    "nested": {"epoch": 3, "name": "x"},
+    "nested twice": {"arch": "x", "total_steps": 7},
+    "with the size": {"height": 192, "use_stereo": False},
 }
 
 
@@ -55,7 +65,8 @@ def test_every_layout_gives_the_same_state(tmp_path, layout, zipped):
     torch.save(LAYOUTS[layout](layer.state_dict()), path, _use_new_zipfile_serialization=zipped)
     checkpoint = load_checkpoint(path)
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert checkpoint.extra == (("epoch", "name") if layout == "nested" else ())
+    assert checkpoint.extra == EXTRA.get(layout, {})
+    assert load_checkpoint(path).extra == checkpoint.extra  # out of the cache
     other = torch.nn.Linear(3, 2)
     assert load_state(other, checkpoint.state).ok
     assert torch.equal(other.weight, layer.weight)
@@ -93,9 +104,19 @@ def test_the_allow_list_is_for_one_file(tmp_path):
     with pytest.raises(FormatError, match=r"argparse\.Namespace"):
         load_checkpoint(path)
     allowed = load_checkpoint(path, allow=[argparse.Namespace], cache=False)
-    assert allowed.extra == ("args",)
+    assert allowed.extra == {"args": None}
+    inert = load_checkpoint(path, allow=["argparse.Namespace"], cache=False)
+    assert inert.extra == {"args": None} and set(inert.state) == {"w"}
     with pytest.raises(FormatError, match=r"argparse\.Namespace"):
         load_checkpoint(path)
+
+
+def test_a_name_that_is_allowed_never_runs_what_bears_it(tmp_path):
+    target, path = tmp_path / "owned", tmp_path / "w.pth"
+    torch.save({"state_dict": {"w": torch.zeros(2)}, "args": Bomb(target)}, path)
+    names = [f"{module}.open" for module in ("io", "_io", "builtins")]
+    assert load_checkpoint(path, allow=names).extra == {"args": None}
+    assert not target.exists()
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
@@ -118,7 +139,8 @@ def test_a_cut_file_is_named_in_one_line(tmp_path, kind, keep):
     ("content", "said"),
     [
         ([1, 2], "mapping of tensors expected, found list"),
-        ({"w": torch.zeros(1), "n": 4}, "1 entries are no tensors (n)"),
+        ({"w": torch.zeros(1), "n": [4]}, "1 entries are no tensors (n)"),
+        ({"n": 4}, "1 entries are no tensors (n)"),
         ({}, "mapping of tensors expected"),
     ],
 )
