@@ -121,6 +121,13 @@ def _timeline(spec: SequenceSpec) -> Frames:
         )
     frames = tuple(sorted(named, key=lambda frame: (int(frame[6:]), frame)))
     with_flow = {*kinds.get("flow/flow", ("", ()))[1]}
+    for frame, after in zip(frames, frames[1:], strict=False):
+        if frame in with_flow and int(after[6:]) != int(frame[6:]) + 1:
+            raise SourceError(
+                f"{where}: {frame} has flow to the next frame, but {after} comes next; unpack the "
+                "images again",
+                incomplete=True,
+            )
     for key, (_, there) in kinds.items():
         kind = kind_of(key)
         needed = [f for f in frames if f in with_flow] if kind.partial else frames

@@ -69,8 +69,8 @@ def find_sequences(dataset: str, root: str | os.PathLike[str]) -> list[SequenceS
             str(folder),
             splits[name][0],
             {
-                "kinds": _preferred(kinds),
-                "lacking": tuple(sorted(lacking.get(name, set()) - set(kinds))),
+                "kinds": (preferred := _preferred(kinds)),
+                "lacking": _not_served(lacking.get(name, set()), preferred),
             },
         )
         for name, kinds in sorted(merged.items())
@@ -158,6 +158,16 @@ def _preferred(kinds: Mapping[str, tuple[str, Frames]]) -> dict[str, tuple[str, 
         if kind.key in kinds:
             chosen.setdefault((kind.stream, kind.camera), kind)
     return {kind.key: kinds[kind.key] for kind in chosen.values()}
+
+
+def _not_served(lacking: set[str], kinds: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the kinds that no other set stands in for."""
+    served = {(kind_of(key).stream, kind_of(key).camera) for key in kinds}
+    return tuple(
+        kind.key
+        for kind in KINDS
+        if kind.key in lacking and (kind.stream, kind.camera) not in served
+    )
 
 
 def _has_pictures(kinds: Mapping[str, object]) -> bool:
