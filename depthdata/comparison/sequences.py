@@ -35,6 +35,13 @@ def differences(a: Path, b: Path) -> Iterator[Difference]:
                 yield name
             else:
                 yield from _cameras(name, left.cameras[name], right.cameras[name], left)
+        for name in _common("pose set", left.pose_sets, right.pose_sets):
+            if isinstance(name, Difference):
+                yield name
+            else:
+                yield from _columns(
+                    f"pose set {name}", left.pose_sets[name], right.pose_sets[name]
+                )
         for name in _common("tracks", left.tracks, right.tracks):
             if isinstance(name, Difference):
                 yield name

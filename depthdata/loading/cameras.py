@@ -11,7 +11,7 @@ import torch
 from depthdata.geometry import scale_intrinsics
 
 if TYPE_CHECKING:
-    from depthdata.sequence import Camera, StereoPair
+    from depthdata.sequence import Camera, PoseSet, StereoPair
     from depthdata.sequence import Sequence as SequenceFile
 
 __all__ = ["baselines", "cameras_at", "vary"]
@@ -22,8 +22,12 @@ def cameras_at(
     cameras: Sequence[Camera],
     frames: Sequence[Sequence[int]],
     hw: tuple[int, int],
+    pose_sets: Sequence[PoseSet] | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Return intrinsics, poses and times of each camera and frame, for images of size `hw`."""
+    """Return intrinsics, poses and times of each camera and frame, for images of size `hw`.
+
+    Poses are the cameras' own, or those of the pose sets of their files.
+    """
     lead = (len(cameras), len(frames[0]))
     intrinsics = np.empty((*lead, 3, 3), dtype=np.float64)
     pose = np.full((*lead, 4, 4), np.nan)
@@ -33,7 +37,10 @@ def cameras_at(
             intrinsics[b, k] = camera.intrinsics(t)
         if (camera.height, camera.width) != hw:
             intrinsics[b] = scale_intrinsics(intrinsics[b], (camera.height, camera.width), hw)
-        if camera.poses is not None:
+        if pose_sets is not None:
+            rig = np.eye(4) if camera.T_rig_cam is None else camera.T_rig_cam
+            pose[b] = pose_sets[b].of(rig, list(ts))
+        elif camera.poses is not None:
             pose[b] = camera.poses[ts]
         times[b] = camera.timestamps[ts]
     return {

@@ -27,6 +27,7 @@ from depthdata.loading.handles import Handles, Threads
 from depthdata.loading.memory import Memory
 from depthdata.loading.window import Window
 from depthdata.sequence import open_sequence
+from depthdata.sequence.schema import stream_size
 from depthdata.splits import Split
 from depthdata.windows import Clip, WindowRule, load_selection
 
@@ -83,6 +84,9 @@ class SequenceDataset(Dataset[Sample]):
     image : str or mapping of camera to str, optional
         The picture that is delivered as ``rgb``: ``"rgb_final"``, or
         ``{"right": "rgb_exposure"}``. Not given: that of the rule, or ``rgb``.
+    poses : str, optional
+        Name of the trajectory that ``T_world_cam`` is taken from, where files hold several
+        (`Sequence.pose_sets`): ``"dvso"``. Not given: the cameras' own.
 
     Notes
     -----
@@ -105,6 +109,9 @@ class SequenceDataset(Dataset[Sample]):
     ``baseline``              () f4             the same, where it never changes in the dataset
     ``index``                 dict              sequence, camera, frame (in the timeline), frame_id
     ========================  ================  ====================================================
+
+    A stream with a size in its name (``masks/moving_256x512``) keeps that size unless `size` is
+    given.
 
     Examples
     --------
@@ -132,6 +139,7 @@ class SequenceDataset(Dataset[Sample]):
         seed: int = 0,
         threads: int = 1,
         image: Image | None = None,
+        poses: str | None = None,
     ) -> None:
         self.split = _selection(split)
         if window is not None and not isinstance(self.split, Split | None):
@@ -141,6 +149,7 @@ class SequenceDataset(Dataset[Sample]):
         self.streams = _names(streams, "streams")
         self.image = _image(image, self.split, self.streams)
         self.size = _checked_size(size)
+        self.poses = poses
         self.transform = transform
         self.seed = seed
         if threads < 1:
@@ -165,6 +174,12 @@ class SequenceDataset(Dataset[Sample]):
         used = [by_path[path] for path in self._catalogue.paths]
         self._fields = self._decide_fields(used, points)
         self._varying = vary(used, self._catalogue.rigs)
+        for sequence in used:
+            if poses is not None and poses not in sequence.pose_sets:
+                raise UsageError(
+                    f"{sequence.path}: no pose set {poses!r}; there are: "
+                    f"{', '.join(sequence.pose_sets) or 'none'}"
+                )
         for sequence in opened:
             sequence.close()
 
@@ -252,6 +267,7 @@ class SequenceDataset(Dataset[Sample]):
                 "load them one at a time (batch_size=1)"
             )
         lead = (len(indices), counts.pop())
+        sets = None if self.poses is None else [f.pose_sets[self.poses] for f in files]
         batch: Sample = {}
         tasks: list[tuple[Any, ...]] = []
         for position, fields in enumerate(self._fields):
@@ -259,15 +275,16 @@ class SequenceDataset(Dataset[Sample]):
             prefix = f"{rigs[0][position]}_" if position else ""
             hw = self.size or _common_size(cameras)
             for field in fields:
-                tensors = allocate(field, lead, hw, self._memory.tensor)
+                own = self.size or stream_size(field.stream, *hw)
+                tensors = allocate(field, lead, own, self._memory.tensor)
                 arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
                 for b, camera in enumerate(cameras):
                     name = stream_of(camera, field.stream, self.image)
                     stream = camera[name] if has_stream(camera, name) else None
                     for k, t in enumerate(frames[b]):
-                        tasks.append((field, arrays, (b, k), stream, t, hw))
+                        tasks.append((field, arrays, (b, k), stream, t, own))
                 batch.update(tensors)
-            batch.update(cameras_at(prefix, cameras, frames, hw))
+            batch.update(cameras_at(prefix, cameras, frames, hw, sets))
         self._threads.each(fill, tasks)
         if len(self._fields) > 1:
             batch.update(baselines(files, rigs, frames, varying=self._varying))

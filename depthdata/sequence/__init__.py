@@ -23,6 +23,7 @@ from depthdata.sequence.schema import MISSING_TIME as MISSING_TIME
 from depthdata.sequence.schema import VERSION as VERSION
 from depthdata.sequence.schema import Boxes as Boxes
 from depthdata.sequence.schema import Objects as Objects
+from depthdata.sequence.schema import PoseSet as PoseSet
 from depthdata.sequence.schema import StereoPair as StereoPair
 from depthdata.sequence.schema import Tracks as Tracks
 from depthdata.sequence.stereo import StereoGeometry as StereoGeometry
@@ -52,6 +53,7 @@ __all__ = [
     "CameraWriter",
     "Objects",
     "Points",
+    "PoseSet",
     "Sequence",
     "SequenceWriter",
     "StereoGeometry",

@@ -15,7 +15,7 @@ import xxhash
 
 from depthdata.errors import FormatError, UsageError
 from depthdata.sequence.index import Header, Index, read_index
-from depthdata.sequence.schema import Boxes, Objects, StereoPair, Tracks
+from depthdata.sequence.schema import Boxes, Objects, PoseSet, StereoPair, Tracks
 from depthdata.sequence.stereo import DerivedStream, StereoGeometry
 from depthdata.sequence.storage import ByteSource, open_bytes
 from depthdata.sequence.streams import DenseStream, Stream, make_stream
@@ -94,6 +94,8 @@ class Sequence:
         In the order of writing.
     stereo_pairs : tuple of StereoPair
         Rectified pairs.
+    pose_sets : mapping of str to PoseSet
+        Trajectories by name, where the source gives several or names them.
     """
 
     def __init__(self, source: ByteSource, header: Header, index: Index, check: bool) -> None:
@@ -122,6 +124,19 @@ class Sequence:
                 None if baselines is None else baselines[k],
             )
             for k, (left, right, baseline) in enumerate(index.arrays["stereo_pairs"].tolist())
+        )
+        self.pose_sets: Mapping[str, PoseSet] = MappingProxyType(
+            {
+                path.removeprefix("pose_sets/"): PoseSet(
+                    path.removeprefix("pose_sets/"),
+                    facts["reference"],
+                    index.arrays[f"{path}/T_world_ref"],
+                    index.arrays[f"{path}/T_rig_ref"],
+                    facts["provenance"],
+                )
+                for path, facts in index.groups.items()
+                if path.startswith("pose_sets/")
+            }
         )
         names = [path.split("/")[1] for path in index.groups if path.count("/") == 1]
         cameras = [name for name in names if f"cameras/{name}" in index.groups]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.errors import UsageError
+from depthdata.geometry import se3_inverse
 
 __all__ = [
     "FORMAT",
@@ -20,6 +21,7 @@ __all__ = [
     "VERSION",
     "Boxes",
     "Objects",
+    "PoseSet",
     "Profile",
     "StereoPair",
     "StreamKind",
@@ -100,6 +102,42 @@ class Tracks:
     xy: npt.NDArray[np.float32]
     visible: npt.NDArray[np.bool_]
     xyz_world: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PoseSet:
+    """One of several trajectories that a source gives for the same drive, as it gives them.
+
+    Attributes
+    ----------
+    name : str
+        ``"kitti_gt"``, ``"dvso"`` ...
+    reference : str
+        What the poses are of: the name of a camera, or of the rig's frame.
+    T_world_ref : (T, 4, 4) float64
+        NaN where unknown. Each set has a world of its own.
+    T_rig_ref : (4, 4) float64
+        The reference on the rig, as `T_rig_cam` of the cameras.
+    provenance : str
+        Where it came from.
+    """
+
+    name: str
+    reference: str
+    T_world_ref: npt.NDArray[np.float64]
+    T_rig_ref: npt.NDArray[np.float64]
+    provenance: str = ""
+
+    def of(self, T_rig_cam: npt.ArrayLike, frames: Any = slice(None)) -> npt.NDArray[np.float64]:
+        """Return `T_world_cam` of a camera, (T, 4, 4) or of some frames.
+
+        The reference's own poses come back to the last bit.
+        """
+        poses: npt.NDArray[np.float64] = self.T_world_ref[frames].copy()
+        if np.array_equal(T_rig_cam, self.T_rig_ref):
+            return poses
+        T_ref_cam: npt.NDArray[np.float64] = se3_inverse(self.T_rig_ref) @ np.asarray(T_rig_cam)
+        return poses @ T_ref_cam
 
 
 @dataclass(frozen=True, eq=False)

@@ -241,6 +241,30 @@ class SequenceWriter:
         self._cameras[name] = camera
         return camera
 
+    def pose_set(
+        self,
+        name: str,
+        T_world_ref: npt.ArrayLike,
+        *,
+        reference: str,
+        T_rig_ref: npt.ArrayLike | None = None,
+        provenance: str = "",
+    ) -> None:
+        """Add a trajectory as the source gives it, where there are several; see `PoseSet`.
+
+        `T_world_ref` (T, 4, 4), of a camera or the rig's frame called `reference`, which is at
+        `T_rig_ref` (4, 4) on the rig; left out, it is the rig's frame itself.
+        """
+        target, where = self._open_target(), f"pose set {name}"
+        group = f"pose_sets/{check_name(name, 'pose set')}"
+        if self._frames < 0 or group in target.index.groups:
+            raise UsageError(f"{where}: expected once, after timeline")
+        poses = _matrix(T_world_ref, f"{where}: T_world_ref", [(self._frames, 4, 4)])
+        rig = _matrix(np.eye(4) if T_rig_ref is None else T_rig_ref, where, [(4, 4)])
+        target.group(group, {"reference": reference, "provenance": provenance})
+        target.array(f"{group}/T_world_ref", _rigid(poses, where))
+        target.array(f"{group}/T_rig_ref", _rigid(rig, where))
+
     def tracks(
         self,
         camera: str,
