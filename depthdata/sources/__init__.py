@@ -46,6 +46,7 @@ _BUILT_IN = {
     "kitti_odometry": "depthdata.sources.kitti_odometry",
     "kitti_raw": "depthdata.sources.kitti_raw",
     "middlebury": "depthdata.sources.middlebury",
+    "nuscenes": "depthdata.sources.nuscenes",
     "sceneflow": "depthdata.sources.sceneflow",
     "sintel": "depthdata.sources.sintel",
     "waymo": "depthdata.sources.waymo",
