@@ -22,6 +22,8 @@ LAYOUTS = {
     "eth3d": "depthdata.synthetic.layouts.eth3d",
     "kitti_2012": "depthdata.synthetic.layouts.kitti_2012",
     "kitti_2015": "depthdata.synthetic.layouts.kitti_2015",
+    "kitti_depth": "depthdata.synthetic.layouts.kitti_depth",
+    "kitti_odometry": "depthdata.synthetic.layouts.kitti_odometry",
     "kitti_raw": "depthdata.synthetic.layouts.kitti_raw",
     "middlebury": "depthdata.synthetic.layouts.middlebury",
     "sceneflow": "depthdata.synthetic.layouts.sceneflow",

@@ -1,0 +1,114 @@
+"""A scene as a drive of KITTI depth: annotated and raw depth maps, and the selections."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from depthdata.codecs.images import encode_png
+from depthdata.lidar import lidar_to_points
+from depthdata.synthetic.layouts import kitti_raw
+from depthdata.synthetic.layouts.kitti_odometry import annotated_levels
+from depthdata.synthetic.rig import CAMERAS
+
+if TYPE_CHECKING:
+    from depthdata.synthetic.scene import SyntheticScene
+
+__all__ = ["write"]
+
+_SIDES = ("left", "right")
+
+
+def write(
+    scene: SyntheticScene,
+    root: Path,
+    *,
+    drive: str = "2011_09_26_drive_0001_sync",
+    part: str = "train",
+    margin: int = 0,
+    images: bool = True,
+    selections: Collection[str] = (),
+    cropped: tuple[int, int] | None = None,
+) -> Path:
+    """Write the depth maps of cameras 02 and 03 below ``root/<part>/<drive>``.
+
+    Parameters
+    ----------
+    scene : SyntheticScene
+    root : Path
+        The folder of ``train`` and ``val``.
+    drive : str
+        Name of the drive.
+    part : {"train", "val"}
+    margin : int
+        Frames at either end without depth; the published maps lack 5.
+    images : bool
+        Write the drive of KITTI raw beside it, ``root/<date>/<drive>``.
+    selections : names
+        Of ``val_selection_cropped``, ``test_depth_completion_anonymous`` and
+        ``test_depth_prediction_anonymous``: write the frames below ``root/depth_selection``, too.
+    cropped : (height, width), optional
+        Size of the images of the selections, cut at the bottom in the middle; not given: whole.
+
+    Returns
+    -------
+    Path
+        The drive folder.
+    """
+    path = root / part / drive
+    if images:
+        kitti_raw.write(scene, root, drive=drive)
+    for t in range(margin, scene.frames - margin):
+        for camera in _SIDES:
+            truth, raw = _maps(scene, t, camera)
+            folder = path / "proj_depth"
+            name = f"image_{CAMERAS[camera]:02d}/{t:010d}.png"
+            _put(folder / "groundtruth" / name, encode_png(truth))
+            _put(folder / "velodyne_raw" / name, encode_png(raw))
+    for selection in selections:
+        _write_selection(scene, root / "depth_selection" / selection, drive, cropped)
+    return path
+
+
+def _write_selection(
+    scene: SyntheticScene, folder: Path, drive: str, cropped: tuple[int, int] | None
+) -> None:
+    height, width = cropped or (scene.height, scene.width)
+    top, left = scene.height - height, (scene.width - width) // 2
+    part = np.s_[top : top + height, left : left + width]
+    K = scene.intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+    text = " ".join(repr(float(number)) for number in K.ravel())
+    for k, (t, camera) in enumerate((t, c) for t in range(scene.frames) for c in _SIDES):
+        truth, raw = _maps(scene, t, camera)
+        maps = {"image": scene.photograph(t, camera), "groundtruth_depth": truth}
+        maps["velodyne_raw"] = raw
+        names = {
+            kind: f"{drive}_{kind}_{t:010d}_image_{CAMERAS[camera]:02d}" for kind in maps
+        }
+        if folder.name != "val_selection_cropped":
+            names = dict.fromkeys(maps, f"{k:010d}")
+            del maps["groundtruth_depth"]
+        if folder.name == "test_depth_prediction_anonymous":
+            del maps["velodyne_raw"]
+        for kind, values in maps.items():
+            _put(folder / kind / f"{names[kind]}.png", encode_png(values[part].copy()))
+        _put(folder / "intrinsics" / f"{names['image']}.txt", f"{text}\n".encode("ascii"))
+
+
+def _maps(
+    scene: SyntheticScene, t: int, camera: str
+) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """Levels of the annotated and of the raw map."""
+    size = (scene.height, scene.width)
+    points = lidar_to_points(scene.lidar(t), scene.projection(camera), size)
+    raw = np.rint(np.nan_to_num(points.to_dense(*size)) * 256).astype(np.uint16)
+    return annotated_levels(scene.render(t, camera, colour=False).depth), raw
+
+
+def _put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
