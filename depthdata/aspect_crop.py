@@ -37,9 +37,7 @@ class AspectCrop:
 
     def __post_init__(self) -> None:
         if min(*self.image, *self.target) < 1:
-            raise UsageError(
-                f"crop: expected sizes above 0, found {self.image} to {self.target}"
-            )
+            raise UsageError(f"crop: expected sizes above 0, found {self.image} to {self.target}")
 
     @property
     def size(self) -> tuple[float, float]:

@@ -105,7 +105,7 @@ def encode_poses(poses: npt.ArrayLike, digits: int | None = None) -> bytes:
 
 
 def decode_times(data: bytes) -> npt.NDArray[np.int64]:
-    """Read ``times.txt``: seconds since the first frame, one a line, as int64 nanoseconds.
+    r"""Read ``times.txt``: seconds since the first frame, one a line, as int64 nanoseconds.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def decode_times(data: bytes) -> npt.NDArray[np.int64]:
 
     Examples
     --------
-    >>> decode_times(b"0.000000e+00\\n1.038752e-01\\n").tolist()
+    >>> decode_times(b"0.000000e+00\n1.038752e-01\n").tolist()
     [0, 103875200]
     """
     times = []

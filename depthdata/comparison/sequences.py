@@ -39,9 +39,7 @@ def differences(a: Path, b: Path) -> Iterator[Difference]:
             if isinstance(name, Difference):
                 yield name
             else:
-                yield from _columns(
-                    f"pose set {name}", left.pose_sets[name], right.pose_sets[name]
-                )
+                yield from _columns(f"pose set {name}", left.pose_sets[name], right.pose_sets[name])
         for name in _common("tracks", left.tracks, right.tracks):
             if isinstance(name, Difference):
                 yield name

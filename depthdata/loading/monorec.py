@@ -1,4 +1,4 @@
-"""Samples as the multi-frame depth papers load KITTI odometry: MonoRec and Dynamic-multiframe-depth.
+"""Samples of KITTI odometry as the multi-frame depth papers load it (MonoRec and its successors).
 
 `MonoRecSample` turns a window of a `SequenceDataset` into such a sample; `MonoRecDataset` lists the
 windows that the papers take and does both. All quirks of the published loader are kept: see
@@ -92,10 +92,10 @@ class MonoRecSample:
     ``keyframe_intrinsics``  (4, 4) f4                   for the crop
     ``frames``, ``poses``,   lists, one a source frame   the same of the other frames
     ``intrinsics``
-    ``sequence``             (1,) i4                     number of the sequence, -1 where it has none
+    ``sequence``             (1,) i4                     number of the sequence, else -1
     ``image_id``             (1,) i4                     number of the keyframe
-    ``mvobj_mask``           (1, h', w') f4              1 on moving objects, at the mask's own size;
-                                                         where the window has ``masks_moving_...``
+    ``mvobj_mask``           (1, h', w') f4              1 on moving objects, at its own size, where
+                                                         the window has ``masks_moving_...``
     ``target``               (1, h, w) f4                inverse depth, 1/m, 0 = none
     =======================  ==========================  ==========================================
     """

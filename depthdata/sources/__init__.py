@@ -43,6 +43,7 @@ _BUILT_IN = {
     "eth3d": "depthdata.sources.eth3d",
     "kitti_2012": "depthdata.sources.kitti_2012",
     "kitti_2015": "depthdata.sources.kitti_2015",
+    "kitti_depth": "depthdata.sources.kitti_depth",
     "kitti_odometry": "depthdata.sources.kitti_odometry",
     "kitti_raw": "depthdata.sources.kitti_raw",
     "middlebury": "depthdata.sources.middlebury",

@@ -9,28 +9,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from depthdata.codecs.png_maps import decode_png_map
-from depthdata.codecs.reading import read_with
+from depthdata.codecs.kitti_depth import DEPTH_SCALE, read_depth_levels
 from depthdata.errors import SourceError
 
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter
 
-__all__ = ["DEPTH_SCALE", "read_depth_levels", "write_depth"]
+__all__ = ["PROVENANCE", "write_depth"]
 
-DEPTH_SCALE = 1 / 256
-"""Metres of one level."""
-
-
-def read_depth_levels(path: Path) -> npt.NDArray[np.uint16]:
-    """Read a depth PNG: (H, W) uint16, metres times 256, 0 where nothing was measured.
-
-    Raises
-    ------
-    SourceError, FormatError
-        The file is missing (`incomplete`); is damaged, or no 16-bit grey PNG.
-    """
-    return read_with(path, lambda data: decode_png_map(data, "depth", (16,)))
+PROVENANCE = {
+    "depth": "KITTI's annotated depth: scans of 11 frames accumulated, filtered with stereo",
+    "depth_raw": "one velodyne scan in the image (velodyne_raw), as KITTI projects it",
+}
+"""Where the two depths of the benchmark come from."""
 
 
 def write_depth(

@@ -6,6 +6,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ def _members(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     try:
         with zipfile.ZipFile(source) as archive:
             for info in archive.infolist():
-                yield info.filename, lambda info=info: archive.read(info)
+                yield info.filename, partial(archive.read, info)
     except FileNotFoundError:
         raise SourceError(f"{source} is missing", incomplete=True) from None
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

@@ -24,7 +24,7 @@ from depthdata.lidar import lidar_to_each
 from depthdata.sequence.schema import PoseSet
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.files import Pictures
-from depthdata.sources.kitti_depth_maps import write_depth
+from depthdata.sources.kitti_depth_maps import PROVENANCE, write_depth
 from depthdata.sources.kitti_odometry import CAMERAS, POSES
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ __all__ = ["write"]
 Frames = Mapping[int, str]
 
 _PAIRS = (("left", "right"), ("gray_left", "gray_right"))
-_PROVENANCE = {
+_POSES_OF = {
     "kitti_gt": "KITTI's ground truth poses, of rectified camera 0",
     "dvso": "poses of DVSO (stereo-trained visual odometry), taken as those of image_2",
 }
@@ -104,12 +104,7 @@ def _write(spec: SequenceSpec, writer: SequenceWriter) -> None:
     for camera, maps in spec.files["depth"].items():
         here = {position[n]: root / name for n, name in maps.items() if n in position}
         if here and camera in targets:
-            write_depth(
-                targets[camera],
-                "depth_annotated",
-                here,
-                "KITTI's annotated depth: scans of 11 frames accumulated, filtered with stereo",
-            )
+            write_depth(targets[camera], "depth_annotated", here, PROVENANCE["depth"])
     masks = {position[n]: root / name for n, name in spec.files["masks"].items() if n in position}
     if masks and "left" in targets:
         _write_masks(targets["left"], masks)
@@ -143,7 +138,7 @@ def _text(spec: SequenceSpec, kind: str) -> Path:
             "data_odometry_calib.zip there",
             incomplete=True,
         )
-    return Path(spec.root) / spec.files["texts"][kind]
+    return Path(spec.root, spec.files["texts"][kind])
 
 
 def _check_count(
@@ -189,7 +184,7 @@ def _pose_sets(
                 f"{spec.files['texts']['times']}, found {len(poses)}; extract the file again"
             )
         reference, T_rig_ref = references[name]
-        yield PoseSet(name, reference, poses[numbers], T_rig_ref, _PROVENANCE[name])
+        yield PoseSet(name, reference, poses[numbers], T_rig_ref, _POSES_OF[name])
 
 
 def _write_points(

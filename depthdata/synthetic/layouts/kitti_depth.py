@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,16 +79,17 @@ def _write_selection(
 ) -> None:
     height, width = cropped or (scene.height, scene.width)
     top, left = scene.height - height, (scene.width - width) // 2
-    part = np.s_[top : top + height, left : left + width]
+    part = slice(top, top + height), slice(left, left + width)
     K = scene.intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
     text = " ".join(repr(float(number)) for number in K.ravel())
     for k, (t, camera) in enumerate((t, c) for t in range(scene.frames) for c in _SIDES):
         truth, raw = _maps(scene, t, camera)
-        maps = {"image": scene.photograph(t, camera), "groundtruth_depth": truth}
-        maps["velodyne_raw"] = raw
-        names = {
-            kind: f"{drive}_{kind}_{t:010d}_image_{CAMERAS[camera]:02d}" for kind in maps
+        maps: dict[str, npt.NDArray[Any]] = {
+            "image": scene.photograph(t, camera),
+            "groundtruth_depth": truth,
+            "velodyne_raw": raw,
         }
+        names = {kind: f"{drive}_{kind}_{t:010d}_image_{CAMERAS[camera]:02d}" for kind in maps}
         if folder.name != "val_selection_cropped":
             names = dict.fromkeys(maps, f"{k:010d}")
             del maps["groundtruth_depth"]

@@ -102,9 +102,7 @@ def annotated_levels(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     return np.where(seen, np.rint(depth * 256), 0).astype(np.uint16)
 
 
-def _cropped(
-    moving: npt.NDArray[np.uint8], size: tuple[int, int]
-) -> npt.NDArray[np.bool_]:
+def _cropped(moving: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Sample the mask at the pixel centres of the crop."""
     left, top, right, bottom = AspectCrop((moving.shape[0], moving.shape[1]), size).box
     rows = top + (2 * np.arange(size[0]) + 1) * (bottom - top) // (2 * size[0])
