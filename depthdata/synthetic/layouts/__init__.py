@@ -26,8 +26,10 @@ LAYOUTS = {
     "kitti_odometry": "depthdata.synthetic.layouts.kitti_odometry",
     "kitti_raw": "depthdata.synthetic.layouts.kitti_raw",
     "middlebury": "depthdata.synthetic.layouts.middlebury",
+    "nuscenes": "depthdata.synthetic.layouts.nuscenes",
     "sceneflow": "depthdata.synthetic.layouts.sceneflow",
     "sintel": "depthdata.synthetic.layouts.sintel",
+    "waymo": "depthdata.synthetic.layouts.waymo",
 }
 """Name of the source dataset -> module that writes its layout."""
 
