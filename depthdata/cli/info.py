@@ -71,6 +71,7 @@ def describe_sequence(sequence: Sequence) -> dict[str, Any]:
         "converter": sequence.converter,
         "licence": sequence.licence,
         "stereo_pairs": [[p.left, p.right, p.baseline] for p in sequence.stereo_pairs],
+        "pose_sets": list(sequence.pose_sets),
         "tracks": sorted(sequence.tracks),
         "objects": sequence.objects is not None,
         "cameras": cameras,
