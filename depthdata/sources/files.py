@@ -198,9 +198,12 @@ def write_made(camera: CameraWriter, name: str, blobs: Iterable[bytes], **facts:
 
 def _file_size(path: Path) -> int:
     try:
-        return path.stat().st_size
+        size = path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from error
+    if not size:
+        raise SourceError(f"{path} is empty (0 bytes); extract it again")
+    return size
 
 
 def _unreadable(path: Path, error: OSError) -> SourceError:
