@@ -24,6 +24,10 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
         {"shared_backbone": True, "n_downsample": 3, "n_gru_layers": 2, "slow_fast_gru": True},
     ),
     "iraftstereo_rvc": ("raft_stereo", "RAFTStereo", {"context_norm": "instance"}),
+    "monodepth2": ("monodepth2", "Monodepth2", {}),
+    "lite_mono": ("lite_mono", "LiteMono", {}),
+    "dynamo_depth": ("dynamo_depth", "DynamoDepth", {}),
+    "dynamic_stereo": ("dynamic_stereo", "DynamicStereo", {}),
 }
 
 

@@ -7,14 +7,28 @@ forms them again, a few rows at a time: its memory does not grow with the square
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["CHUNK_BYTES", "CorrelationOnDemand", "CorrelationVolume", "lookup", "volume_bytes"]
+__all__ = [
+    "CHUNK_BYTES",
+    "CorrelationName",
+    "CorrelationOnDemand",
+    "CorrelationVolume",
+    "Sampler",
+    "correlate",
+    "lookup",
+    "volume_bytes",
+]
+
+CorrelationName = Literal["reg", "alt", "reg_cuda", "alt_cuda"]
+Sampler = Callable[..., Tensor]
+"""``(x, images=slice(None)) -> samples``, as `CorrelationVolume.__call__`."""
 
 CHUNK_BYTES = {"cpu": 16 * 2**20}
 """Products that on-demand correlation forms at a time; other devices launch larger pieces."""
@@ -74,8 +88,8 @@ def lookup(rows: Tensor, x: Tensor, radius: int) -> Tensor:
 
 
 def _products(left: Tensor, right: Tensor, levels: int) -> list[Tensor]:
-    """Pyramid of (n, rows, w, W_l) products of scaled channels-last features."""
-    pyramid = [left @ right.transpose(-1, -2)]
+    """Pyramid of (n, rows, w, W_l) products of features (n, rows, C, w), the left ones scaled."""
+    pyramid = [left.transpose(-1, -2) @ right]
     for _ in range(levels - 1):
         pyramid.append(_halve(pyramid[-1]))
     return pyramid
@@ -94,10 +108,11 @@ def _look_up_pyramid(pyramid: list[Tensor], x: Tensor, radius: int) -> Tensor:
     return torch.cat(samples, -1)
 
 
-def _channels_last(fmap1: Tensor, fmap2: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring features to (N, h, w, C), the left ones scaled by 1 / sqrt(C)."""
-    left = fmap1.permute(0, 2, 3, 1).contiguous()
-    return left / fmap1.shape[1] ** 0.5, fmap2.permute(0, 2, 3, 1).contiguous()
+def _rows(left: Tensor, right: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, Tensor]:
+    """Bring features (n, C, rows, w) to (n, rows, C, w), the left ones scaled by 1 / sqrt(C)."""
+    scale = left.shape[1] ** -0.5
+    left, right = (f.to(dtype).transpose(1, 2).contiguous() for f in (left, right))
+    return left * scale, right
 
 
 class CorrelationVolume:
@@ -111,26 +126,40 @@ class CorrelationVolume:
         (N, C, h, w) features of the left and of the right image.
     levels, radius : int
         Pyramid levels (each halves the width of the right image) and lookup radius.
+    dtype : torch.dtype, optional
+        Correlate in this dtype; in that of the features when not given.
     """
 
-    def __init__(self, fmap1: Tensor, fmap2: Tensor, *, levels: int, radius: int) -> None:
+    def __init__(
+        self,
+        fmap1: Tensor,
+        fmap2: Tensor,
+        *,
+        levels: int,
+        radius: int,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.radius = radius
-        self.pyramid = _products(*_channels_last(fmap1, fmap2), levels)
+        self.pyramid = _products(*_rows(fmap1, fmap2, dtype or fmap1.dtype), levels)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Sample around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
-        return _look_up_pyramid(self.pyramid, x, self.radius).permute(0, 3, 1, 2)
+    def __call__(self, x: Tensor, images: slice = slice(None)) -> Tensor:
+        """Sample around columns `x` (n, h, w): (n, levels * (2 r + 1), h, w), level-major.
+
+        `images` says which of the N images the n rows of `x` are.
+        """
+        pyramid = [rows[images] for rows in self.pyramid]
+        return _look_up_pyramid(pyramid, x, self.radius).permute(0, 3, 1, 2)
 
 
 class CorrelationOnDemand:
-    """The same samples without the volume.
+    """The same samples without the volume, and without a copy of the features.
 
     Parameters
     ----------
-    fmap1, fmap2, levels, radius
+    fmap1, fmap2, levels, radius, dtype
         As for `CorrelationVolume`.
     chunk_bytes : int, optional
-        Products that may exist at a time, `CHUNK_BYTES` when not given; at least one row of every
+        Products that may exist at a time, `CHUNK_BYTES` when not given; at least one row of one
         image is always formed.
     """
 
@@ -141,25 +170,37 @@ class CorrelationOnDemand:
         *,
         levels: int,
         radius: int,
+        dtype: torch.dtype | None = None,
         chunk_bytes: int | None = None,
     ) -> None:
         self.levels, self.radius = levels, radius
-        self.left, self.right = _channels_last(fmap1, fmap2)
+        self.left, self.right, self.dtype = fmap1, fmap2, dtype or fmap1.dtype
         if chunk_bytes is None:
             chunk_bytes = CHUNK_BYTES.get(fmap1.device.type, _CHUNK_BYTES_ELSEWHERE)
-        n, _, width, _ = self.left.shape
-        row = volume_bytes(n, 1, width, levels, self.left.element_size())
-        self.rows_at_once = max(1, chunk_bytes // row)
+        _, _, height, width = fmap1.shape
+        row = volume_bytes(1, 1, width, levels, self.dtype.itemsize)
+        self.rows_at_once = min(height, max(1, chunk_bytes // row))
+        self.images_at_once = max(1, chunk_bytes // (row * height))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Sample around columns `x` (N, h, w): (N, levels * (2 r + 1), h, w), level-major."""
-        return torch.cat(list(self._chunks(x)), 1).permute(0, 3, 1, 2)
+    def __call__(self, x: Tensor, images: slice = slice(None)) -> Tensor:
+        """Sample around columns `x` (n, h, w): (n, levels * (2 r + 1), h, w), level-major.
 
-    def _chunks(self, x: Tensor) -> Iterator[Tensor]:
-        keeps_graph = torch.is_grad_enabled() and self.left.requires_grad
+        `images` says which of the N images the n rows of `x` are.
+        """
+        maps = (self.left[images], self.right[images])
+        return torch.cat(list(self._images(*maps, x))).permute(0, 3, 1, 2)
+
+    def _images(self, left: Tensor, right: Tensor, x: Tensor) -> Iterator[Tensor]:
+        for first in range(0, len(x), self.images_at_once):
+            here = slice(first, first + self.images_at_once)
+            chunks = list(self._chunks(left[here], right[here], x[here]))
+            yield chunks[0] if len(chunks) == 1 else torch.cat(chunks, 1)
+
+    def _chunks(self, left: Tensor, right: Tensor, x: Tensor) -> Iterator[Tensor]:
+        keeps_graph = torch.is_grad_enabled() and left.requires_grad
         for top in range(0, x.shape[1], self.rows_at_once):
             here = slice(top, top + self.rows_at_once)
-            part = (self.left[:, here], self.right[:, here], x[:, here])
+            part = (left[:, :, here], right[:, :, here], x[:, here])
             if (
                 keeps_graph
             ):  # form the products once more in the backward pass: memory stays bounded
@@ -168,4 +209,33 @@ class CorrelationOnDemand:
                 yield self._sample(*part)
 
     def _sample(self, left: Tensor, right: Tensor, x: Tensor) -> Tensor:
-        return _look_up_pyramid(_products(left, right, self.levels), x, self.radius)
+        products = _products(*_rows(left, right, self.dtype), self.levels)
+        return _look_up_pyramid(products, x, self.radius)
+
+
+def correlate(
+    name: CorrelationName, fmap1: Tensor, fmap2: Tensor, *, levels: int, radius: int
+) -> Sampler:
+    """Correlate by the implementation of a name.
+
+    Parameters
+    ----------
+    name : str
+        ``reg`` keeps the volume, ``alt`` forms it as it is needed; both correlate outside
+        autocast, in float32 at least. ``reg_cuda`` and ``alt_cuda`` name the same maths in the
+        dtype of the features, under the autocast around them.
+    fmap1, fmap2, levels, radius
+        As for `CorrelationVolume`.
+    """
+    build = CorrelationVolume if name.startswith("reg") else CorrelationOnDemand
+    if name.endswith("_cuda"):
+        return build(fmap1, fmap2, levels=levels, radius=radius)
+    wide, kind = torch.promote_types(fmap1.dtype, torch.float32), fmap1.device.type
+    with torch.autocast(kind, enabled=False):
+        samples = build(fmap1, fmap2, levels=levels, radius=radius, dtype=wide)
+
+    def at(x: Tensor, images: slice = slice(None)) -> Tensor:
+        with torch.autocast(kind, enabled=False):
+            return samples(x, images)
+
+    return at

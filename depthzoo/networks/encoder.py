@@ -31,17 +31,20 @@ class ResidualBlock(nn.Module):
 
     The norm of a projected shortcut is one module under two names, ``norm3`` and ``downsample.1``.
     It is registered in this order, so that a state dict whose two copies differ takes effect as
-    ``downsample.1``, which loads last.
+    ``downsample.1``, which loads last. The shortcut of a block that keeps size and width is the
+    identity, unless it is to `project`.
     """
 
-    def __init__(self, c_in: int, c_out: int, stride: int, norm: Norm) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, stride: int, norm: Norm, *, project: bool = False
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride=stride, padding=1)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.norm1 = make_norm(norm, c_out)
         self.norm2 = make_norm(norm, c_out)
         self.downsample: nn.Sequential | None = None
-        if stride != 1 or c_in != c_out:
+        if project or stride != 1 or c_in != c_out:
             self.norm3 = make_norm(norm, c_out)
             projection = nn.Conv2d(c_in, c_out, 1, stride=stride)
             self.downsample = nn.Sequential(projection, self.norm3)
@@ -56,24 +59,39 @@ class ResidualBlock(nn.Module):
         return total.relu_()
 
 
-def residual_pair(c_in: int, c_out: int, stride: int, norm: Norm) -> nn.Sequential:
+def residual_pair(
+    c_in: int, c_out: int, stride: int, norm: Norm, *, project: bool = False
+) -> nn.Sequential:
     """Two residual blocks, the first with the stride."""
     return nn.Sequential(
-        ResidualBlock(c_in, c_out, stride, norm), ResidualBlock(c_out, c_out, 1, norm)
+        ResidualBlock(c_in, c_out, stride, norm, project=project),
+        ResidualBlock(c_out, c_out, 1, norm, project=project),
     )
 
 
 class ResidualTrunk(nn.Module):
-    """Stem and three layers: an image to 128 channels at 1/2^n_downsample of its size."""
+    """Stem and three layers: an image to 128 channels at 1/2^n_downsample of its size.
 
-    def __init__(self, norm: Norm, n_downsample: int) -> None:
+    `strides` of the stem, of the second and of the third layer replace the usual ones, which halve
+    late; `project` is that of the blocks.
+    """
+
+    def __init__(
+        self,
+        norm: Norm,
+        n_downsample: int,
+        *,
+        strides: tuple[int, int, int] | None = None,
+        project: bool = False,
+    ) -> None:
         super().__init__()
-        stem, second, third = (1 + (n_downsample > least) for least in (2, 1, 0))
+        usual = (1 + (n_downsample > least) for least in (2, 1, 0))
+        stem, second, third = strides or usual
         self.conv1 = nn.Conv2d(3, 64, 7, stride=stem, padding=3)
         self.norm1 = make_norm(norm, 64, groups=8)
-        self.layer1 = residual_pair(64, 64, 1, norm)
-        self.layer2 = residual_pair(64, 96, second, norm)
-        self.layer3 = residual_pair(96, 128, third, norm)
+        self.layer1 = residual_pair(64, 64, 1, norm, project=project)
+        self.layer2 = residual_pair(64, 96, second, norm, project=project)
+        self.layer3 = residual_pair(96, 128, third, norm, project=project)
 
     def trunk(self, image: Tensor) -> Tensor:
         """Map (N, 3, H, W) in -1..1 to (N, 128, h, w)."""

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from depthzoo.networks.correlation import CorrelationOnDemand, CorrelationVolume
+from depthzoo.networks.correlation import CorrelationName, Sampler, correlate
 from depthzoo.networks.encoder import (
     Norm,
     ResidualBlock,
@@ -27,7 +27,6 @@ from depthzoo.networks.upsampling import convex_upsample
 
 __all__ = ["RAFTStereo", "RAFTStereoOptions", "StereoFlow", "Trace"]
 
-CorrelationName = Literal["reg", "alt", "reg_cuda", "alt_cuda"]
 ContextTerms = tuple[Tensor, Tensor, Tensor]
 Trace = Callable[[str, Tensor], None]
 """Receives intermediate results by name; see `RAFTStereo.forward`."""
@@ -175,15 +174,20 @@ class FeatureNetwork(ResidualTrunk):
 
 
 class MotionEncoder(nn.Module):
-    """Correlation samples and current flow to 128 channels, the last two the flow itself."""
+    """Correlation samples and current flow to 128 channels, the last two the flow itself.
 
-    def __init__(self, samples: int) -> None:
+    `corr` and `flow` are the widths of the two branches, layer by layer.
+    """
+
+    def __init__(
+        self, samples: int, corr: tuple[int, int] = (64, 64), flow: tuple[int, int] = (64, 64)
+    ) -> None:
         super().__init__()
-        self.convc1 = nn.Conv2d(samples, 64, 1)
-        self.convc2 = nn.Conv2d(64, 64, 3, padding=1)
-        self.convf1 = nn.Conv2d(2, 64, 7, padding=3)
-        self.convf2 = nn.Conv2d(64, 64, 3, padding=1)
-        self.conv = nn.Conv2d(128, 126, 3, padding=1)
+        self.convc1 = nn.Conv2d(samples, corr[0], 1)
+        self.convc2 = nn.Conv2d(corr[0], corr[1], 3, padding=1)
+        self.convf1 = nn.Conv2d(2, flow[0], 7, padding=3)
+        self.convf2 = nn.Conv2d(flow[0], flow[1], 3, padding=1)
+        self.conv = nn.Conv2d(corr[1] + flow[1], 126, 3, padding=1)
 
     def forward(self, flow: Tensor, corr: Tensor) -> Tensor:
         """Map (N, 2, h, w) and (N, samples, h, w) to (N, 128, h, w)."""
@@ -326,7 +330,7 @@ class RAFTStereo(nn.Module):
             _trace_encoders(trace, features, net, context)
         start = _pixel_grid(left, features[0])
         corr_of = self._correlation(*features)
-        del features  # the correlation has its own copy
+        del features  # the correlation keeps what it needs
         position = start if flow_init is None else start + flow_init
         steps: list[Tensor] = []
         for k in range(1, iterations + 1):
@@ -402,23 +406,15 @@ class RAFTStereo(nn.Module):
             context.append((cz, cr, cq))
         return features, net, context
 
-    def _correlation(self, left: Tensor, right: Tensor) -> Callable[[Tensor], Tensor]:
+    def _correlation(self, left: Tensor, right: Tensor) -> Sampler:
         opts = self.options
-        name = opts.corr_implementation
-        build = CorrelationVolume if name.startswith("reg") else CorrelationOnDemand
-        if name.endswith("_cuda"):
-            return build(left, right, levels=opts.corr_levels, radius=opts.corr_radius)
-        wide, kind = torch.promote_types(left.dtype, torch.float32), left.device.type
-
-        def at(x: Tensor) -> Tensor:
-            with torch.autocast(kind, enabled=False):
-                return samples(x)
-
-        with torch.autocast(kind, enabled=False):
-            samples = build(
-                left.to(wide), right.to(wide), levels=opts.corr_levels, radius=opts.corr_radius
-            )
-        return at
+        return correlate(
+            opts.corr_implementation,
+            left,
+            right,
+            levels=opts.corr_levels,
+            radius=opts.corr_radius,
+        )
 
     def _update(
         self, net: list[Tensor], context: list[ContextTerms], flow: Tensor, corr: Tensor

@@ -22,6 +22,14 @@ Meta = Mapping[str, Any]
 # names that meta.json gives as ``model`` or ``network``, as patterns -> module, whose ADAPTER it is
 _TABLE = {
     "RAFTStereo": "raft_stereo",
+    "monodepth2*": "monodepth2",
+    "lite-mono*": "lite_mono",
+    "litemono": "dynamo_depth",
+    "monodepthv2": "dynamo_depth",
+    "pose": "dynamo_depth",
+    "motion": "dynamo_depth",
+    "full (*": "dynamo_depth",
+    "DynamicStereo": "dynamic_stereo",
 }
 
 
