@@ -62,42 +62,64 @@ def write(
     path = root / part / drive
     if images:
         kitti_raw.write(scene, root, drive=drive)
-    for t in range(margin, scene.frames - margin):
+    for t in range(scene.frames):
+        within = margin <= t < scene.frames - margin
         for camera in _SIDES:
+            if not within and not selections:
+                continue
             truth, raw = _maps(scene, t, camera)
-            folder = path / "proj_depth"
-            name = f"image_{CAMERAS[camera]:02d}/{t:010d}.png"
-            _put(folder / "groundtruth" / name, encode_png(truth))
-            _put(folder / "velodyne_raw" / name, encode_png(raw))
-    for selection in selections:
-        _write_selection(scene, root / "depth_selection" / selection, drive, cropped)
+            if within:
+                name = f"image_{CAMERAS[camera]:02d}/{t:010d}.png"
+                _put(path / "proj_depth" / "groundtruth" / name, encode_png(truth))
+                _put(path / "proj_depth" / "velodyne_raw" / name, encode_png(raw))
+            if selections:
+                files = _cropped_files(scene, t, camera, cropped, (truth, raw))
+            for selection in selections:
+                _put_selected(root / "depth_selection" / selection, drive, (t, camera), files)
     return path
 
 
-def _write_selection(
-    scene: SyntheticScene, folder: Path, drive: str, cropped: tuple[int, int] | None
-) -> None:
+def _cropped_files(
+    scene: SyntheticScene,
+    t: int,
+    camera: str,
+    cropped: tuple[int, int] | None,
+    maps: tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]],
+) -> dict[str, bytes]:
+    """Return the files of a selected image: folder -> content."""
     height, width = cropped or (scene.height, scene.width)
     top, left = scene.height - height, (scene.width - width) // 2
-    part = slice(top, top + height), slice(left, left + width)
     K = scene.intrinsics - [[0, 0, left], [0, 0, top], [0, 0, 0]]
-    text = " ".join(repr(float(number)) for number in K.ravel())
-    for k, (t, camera) in enumerate((t, c) for t in range(scene.frames) for c in _SIDES):
-        truth, raw = _maps(scene, t, camera)
-        maps: dict[str, npt.NDArray[Any]] = {
-            "image": scene.photograph(t, camera),
-            "groundtruth_depth": truth,
-            "velodyne_raw": raw,
-        }
-        names = {kind: f"{drive}_{kind}_{t:010d}_image_{CAMERAS[camera]:02d}" for kind in maps}
-        if folder.name != "val_selection_cropped":
-            names = dict.fromkeys(maps, f"{k:010d}")
-            del maps["groundtruth_depth"]
-        if folder.name == "test_depth_prediction_anonymous":
-            del maps["velodyne_raw"]
-        for kind, values in maps.items():
-            _put(folder / kind / f"{names[kind]}.png", encode_png(values[part].copy()))
-        _put(folder / "intrinsics" / f"{names['image']}.txt", f"{text}\n".encode("ascii"))
+    pictures: dict[str, npt.NDArray[Any]] = {
+        "image": scene.photograph(t, camera),
+        "groundtruth_depth": maps[0],
+        "velodyne_raw": maps[1],
+    }
+    files = {
+        kind: encode_png(values[top : top + height, left : left + width].copy())
+        for kind, values in pictures.items()
+    }
+    numbers = " ".join(repr(float(number)) for number in K.ravel())
+    return {**files, "intrinsics": f"{numbers}\n".encode("ascii")}
+
+
+def _put_selected(
+    folder: Path, drive: str, which: tuple[int, str], files: dict[str, bytes]
+) -> None:
+    """Write what a selection has of an image, under the name that it gives it."""
+    t, camera = which
+    lacking = {
+        "test_depth_completion_anonymous": ("groundtruth_depth",),
+        "test_depth_prediction_anonymous": ("groundtruth_depth", "velodyne_raw"),
+    }.get(folder.name)
+    for kind, data in files.items():
+        if kind in (lacking or ()):
+            continue
+        stem = f"{t * len(_SIDES) + _SIDES.index(camera):010d}"
+        if lacking is None:
+            content = "image" if kind == "intrinsics" else kind
+            stem = f"{drive}_{content}_{t:010d}_image_{CAMERAS[camera]:02d}"
+        _put(folder / kind / f"{stem}{'.txt' if kind == 'intrinsics' else '.png'}", data)
 
 
 def _maps(
