@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from depthdata.codecs import protobuf_writer as write
 from depthdata.codecs.protobuf import Message, unpack_varints
 from depthdata.errors import FormatError
 
@@ -106,3 +107,33 @@ def test_any_bytes_give_a_message_or_a_format_error(data: bytes) -> None:
     for number, read in itertools.product(range(1, 32), readers):
         with contextlib.suppress(FormatError):
             read(number)
+
+
+def test_what_is_written_is_read() -> None:
+    values = [-1, 0, 127, 128, 16384, 2147483647, -2147483648]
+    written = b"".join(
+        [
+            write.integer(1, -7),
+            write.text(2, "\u00e9"),
+            write.double(3, 0.1),
+            write.float32(4, 0.5),
+            write.doubles(5, [[1.0, 2.0], [3.0, 4.0]]),
+            write.packed_floats(6, [1.5, -1.0]),
+            write.packed_integers(7, values),
+            write.blob(300, write.integer(1, 5)),
+        ]
+    )
+    message = Message(written)
+    assert (message.integer(1), message.text(2)) == (-7, "\u00e9")
+    assert (message.double(3), message.float(4)) == (0.1, 0.5)
+    assert message.doubles(5).tolist() == [1, 2, 3, 4]
+    assert message.floats(6).tolist() == [1.5, -1.0]
+    assert message.integers32(7).tolist() == values
+    assert message.message(300).integer(1) == 5
+    shape = write.blob(2, write.integer(1, 7))
+    assert write.packed_integers(1, values) + shape == MATRIX_INT32
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1)))
+def test_vectorised_varints_are_the_plain_ones(values: list[int]) -> None:
+    assert write.pack_varints(values) == b"".join(map(varint, values))
