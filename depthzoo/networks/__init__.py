@@ -28,6 +28,10 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lite_mono": ("lite_mono", "LiteMono", {}),
     "dynamo_depth": ("dynamo_depth", "DynamoDepth", {}),
     "dynamic_stereo": ("dynamic_stereo", "DynamicStereo", {}),
+    "insta_dm": ("insta_dm", "InstaDM", {}),
+    "insta_dm_disp": ("insta_dm", "DispResNet", {}),
+    "insta_dm_ego_pose": ("insta_dm", "EgoPoseNet", {}),
+    "insta_dm_obj_pose": ("insta_dm", "ObjPoseNet", {}),
 }
 
 

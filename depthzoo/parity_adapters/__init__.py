@@ -22,6 +22,7 @@ Meta = Mapping[str, Any]
 # names that meta.json gives as ``model`` or ``network``, as patterns -> module, whose ADAPTER it is
 _TABLE = {
     "RAFTStereo": "raft_stereo",
+    "insta_dm_*": "insta_dm",
     "monodepth2*": "monodepth2",
     "lite-mono*": "lite_mono",
     "litemono": "dynamo_depth",
