@@ -29,6 +29,7 @@ POINTS = 1200
 _SHIFTS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 _CLEARLY, _CLEARLY_PX = 0.1, 0.15
 _LEAST_WINS, _LEAST_SHARE = 40, 0.6
+_BETTER = 0.03  # correlation
 _FACTORS = np.geomspace(0.25, 4, 140)
 _AS_GOOD = 0.01
 
@@ -93,6 +94,8 @@ class Duel:
         Mean correlation of the other reading, negative ones as 0.
     share : float
         Share of the points that it finds again.
+    rivalled : bool
+        Whether only points count at which the file's claim for that other time does otherwise.
     """
 
     wins: int
@@ -102,6 +105,7 @@ class Duel:
     points: int
     score: float
     share: float
+    rivalled: bool = False
 
     @classmethod
     def joined(cls, duels: Iterable[Duel]) -> Duel:
@@ -116,6 +120,7 @@ class Duel:
             points=points,
             score=sum(d.score * d.points for d in rows) / max(points, 1),
             share=sum(d.share * d.points for d in rows) / max(points, 1),
+            rivalled=all(d.rivalled for d in rows),
         )
 
     @property
@@ -124,7 +129,8 @@ class Duel:
         if self.share < _LEAST_SHARE:
             return False
         found = self.wins >= max(_LEAST_WINS, 0.04 * self.points) and self.wins >= 3 * self.losses
-        near = self.nearer >= max(_LEAST_WINS, 0.25 * self.points)
+        least = 0 if self.rivalled else 0.25 * self.points
+        near = self.nearer >= max(_LEAST_WINS, least)
         return found or (near and self.nearer >= 3 * self.farther)
 
 
@@ -198,21 +204,51 @@ class WarpMeter:
         own, said = measured.correlation, np.isfinite(value)  # else: no texture in that image
         if int(said.sum()) < MIN_POINTS:
             return None
+        wins = (value > own + _CLEARLY) & (value > MATCH)
+        losses = (own > value + _CLEARLY) & (own > MATCH)
         near = far = 0
+        rival = None
         if other.subtle:
             length = np.linalg.norm(self._off(patches, value, first, second), axis=-1)
             before = np.linalg.norm(measured.off, axis=-1)
-            near = int((length + _CLEARLY_PX < before).sum())
-            far = int((before + _CLEARLY_PX < length).sum())
+            nearer, farther = length + _CLEARLY_PX < before, before + _CLEARLY_PX < length
+            rival = self._claim_there(measured, field, first, second)
+            if rival is not None:
+                wins &= value > rival + _BETTER
+                nearer &= value > rival + _BETTER
+                losses &= rival > value + _BETTER
+                farther &= rival > value + _BETTER
+            near, far = int(nearer.sum()), int(farther.sum())
         return Duel(
-            wins=int(((value > own + _CLEARLY) & (value > MATCH)).sum()),
-            losses=int(((own > value + _CLEARLY) & (own > MATCH)).sum()),
+            wins=int(wins.sum()),
+            losses=int(losses.sum()),
             nearer=near,
             farther=far,
             points=int(said.sum()),
             score=float(np.maximum(value[said], 0).mean()),
             share=float((value[said] > MATCH).mean()),
+            rivalled=rival is not None,
         )
+
+    def _claim_there(
+        self, measured: WarpMeasure, field: Single, first: tuple[str, int], second: tuple[str, int]
+    ) -> Single | None:
+        """Correlation, at the same pixels, of the claim that the file makes for another time.
+
+        Images differ in how well they match at all. A map that belongs to them beats the one that
+        they have, not only its own images. None for the same time, for no such claim, and where
+        both maps are one, which cannot tell.
+        """
+        claim, step = self.claim, first[1] - measured.frame
+        own_pair = first[0] == claim.camera and second == self._second(first[1])
+        if not step or not own_pair or first[1] not in claim.frames:
+            return None
+        there = claim.field(first[1])
+        if there.shape != field.shape or np.array_equal(there, field, equal_nan=True):
+            return None
+        patches = Patches(there, measured.pixels)
+        value = self._value(patches, patches.move, first, second)
+        return np.where(np.isfinite(value), value, np.float32(1))
 
     def search(self, measured: WarpMeasure) -> Fit:
         """Return the factor, or the shift along x, with which the map fits best.

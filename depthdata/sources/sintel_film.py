@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,7 +122,7 @@ def _timeline(spec: SequenceSpec) -> Frames:
         )
     frames = tuple(sorted(named, key=lambda frame: (int(frame[6:]), frame)))
     with_flow = {*kinds.get("flow/flow", ("", ()))[1]}
-    for frame, after in zip(frames, frames[1:], strict=False):
+    for frame, after in pairwise(frames):
         if frame in with_flow and int(after[6:]) != int(frame[6:]) + 1:
             raise SourceError(
                 f"{where}: {frame} has flow to the next frame, but {after} comes next; unpack the "

@@ -16,7 +16,7 @@ from depthdata.checks.warps import check_warps
 from depthdata.codecs.images import encode_png
 from depthdata.sequence import SequenceWriter, open_sequence
 from depthdata.sequence.schema import MISSING_TIME
-from depthdata.synthetic import SyntheticScene
+from depthdata.synthetic import SyntheticScene, write_sequence
 
 FRAMES, HEIGHT, WIDTH = 3, 120, 360
 FACTS = dict(licence="x", citation="x", converter="test 1", source_fingerprint="xxh3:0")
@@ -127,6 +127,13 @@ def failure(report: Any, name: str, camera: str = "left") -> str:
 
 def test_truth_passes_in_both_views_and_all_directions(data, write):
     report = check(write(data))
+    assert report.ok, report.table()
+
+
+@pytest.mark.parametrize(("seed", "size"), [(0, (48, 96)), (2, (48, 128)), (1, (60, 200))])
+def test_truth_in_small_images_is_not_taken_for_that_of_another_time(tmp_path, seed, size):
+    scene = SyntheticScene(seed=seed, frames=3, height=size[0], width=size[1])
+    report = warped(write_sequence(scene, tmp_path / "small.h5"))
     assert report.ok, report.table()
     found = {(f.name, f.camera): f for f in warps(report)}
     assert set(found) == {
