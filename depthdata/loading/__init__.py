@@ -13,6 +13,7 @@ from depthdata.loading.transforms import (
     Resize,
     transform_batch,
 )
+from depthdata.loading.undistort import Undistort
 from depthdata.loading.window import Window
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RandomCrop",
     "Resize",
     "SequenceDataset",
+    "Undistort",
     "Window",
     "collate",
     "transform_batch",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from depthdata.distortion import MODEL
 from depthdata.geometry import scale_intrinsics
 
 if TYPE_CHECKING:
     from depthdata.sequence import Camera, PoseSet, StereoPair
     from depthdata.sequence import Sequence as SequenceFile
 
-__all__ = ["baselines", "cameras_at", "vary"]
+__all__ = ["are_distorted", "baselines", "cameras_at", "lenses", "vary"]
+
+logger = logging.getLogger(__name__)
 
 
 def cameras_at(
@@ -48,6 +52,33 @@ def cameras_at(
         f"{prefix}T_world_cam": torch.from_numpy(pose),
         f"{prefix}timestamps": torch.from_numpy(times),
     }
+
+
+def lenses(prefix: str, cameras: Sequence[Camera], length: int) -> dict[str, torch.Tensor]:
+    """Return the distortion of each camera and frame: k1, k2, p1, p2, k3; 0 where there is none."""
+    found = np.zeros((len(cameras), length, 5))
+    for b, camera in enumerate(cameras):
+        if camera.distortion is not None and camera.distortion_model == MODEL:
+            found[b, :, : len(camera.distortion)] = camera.distortion
+    return {f"{prefix}distortion": torch.from_numpy(found.astype(np.float32))}
+
+
+def are_distorted(cameras: Iterable[Camera], streams: Sequence[str]) -> bool:
+    """Whether what is loaded of some camera is distorted: the stream fact ``undistorted`` counts.
+
+    A distortion of another model than OpenCV's is told of in the log, once a dataset.
+    """
+    models = set()
+    for camera in cameras:
+        loaded = [camera[name] for name in streams if name in camera.streams]
+        if camera.distortion is None or not camera.distortion.any():
+            continue
+        if all(stream.attrs.get("undistorted") for stream in loaded):
+            continue
+        models.add(camera.distortion_model)
+    for model in sorted(str(m) for m in models if m != MODEL):
+        logger.warning("distortion of model %s is not given in samples; only %s is", model, MODEL)
+    return MODEL in models
 
 
 def baselines(

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from depthdata.errors import UsageError
 from depthdata.loading.batch import Samples, collate, sample_of
-from depthdata.loading.cameras import baselines, cameras_at, vary
+from depthdata.loading.cameras import are_distorted, baselines, cameras_at, lenses, vary
 from depthdata.loading.candidates import Selection
 from depthdata.loading.catalogue import (
     Image,
@@ -103,6 +103,8 @@ class SequenceDataset(Dataset[Sample]):
                                                 f4 where the source has parts of a pixel
     ``depth_points``          (K, P, 3) f4      x, y, depth with ``points``; valid (K, P)
     ``intrinsics``            (K, 3, 3) f4      of the sample's own size
+    ``distortion``            (K, 5) f4         k1, k2, p1, p2, k3 of OpenCV's model, where images
+                                                of the dataset are distorted (`Undistort`)
     ``T_world_cam``           (K, 4, 4) f8      NaN where unknown
     ``timestamps``            (K,) i8           nanoseconds
     ``baselines``             (K,) f4           metres, where the first two cameras are a pair
@@ -193,12 +195,14 @@ class SequenceDataset(Dataset[Sample]):
         }
         positions = len(self._catalogue.rigs[0])
         fields = []
+        self._distorted: list[bool] = []
         for position in range(positions):
             cameras = [
                 sequences[s].cameras[self._catalogue.rigs[r][position]] for s, r in sorted(pairs)
             ]
             prefix = f"{cameras[0].name}_" if position else ""
             fields.append(fields_of(cameras, self.streams, self.image, prefix, points))
+            self._distorted.append(are_distorted(cameras, self.streams))
         return fields
 
     def __len__(self) -> int:
@@ -285,6 +289,8 @@ class SequenceDataset(Dataset[Sample]):
                         tasks.append((field, arrays, (b, k), stream, t, own))
                 batch.update(tensors)
             batch.update(cameras_at(prefix, cameras, frames, hw, sets))
+            if self._distorted[position]:
+                batch.update(lenses(prefix, cameras, lead[1]))
         self._threads.each(fill, tasks)
         if len(self._fields) > 1:
             batch.update(baselines(files, rigs, frames, varying=self._varying))

@@ -27,11 +27,14 @@ __all__ = [
     "Resize",
     "cameras_of",
     "image_size",
+    "is_flow",
+    "is_image",
+    "is_spatial",
     "transform_batch",
 ]
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
-_CAMERA_KEYS = ("intrinsics", "T_world_cam", "timestamps")
+_CAMERA_KEYS = ("intrinsics", "distortion", "T_world_cam", "timestamps")
 _SHARED_KEYS = ("baseline", "baselines", "index")
 
 
@@ -56,7 +59,7 @@ def cameras_of(sample: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def image_size(sample: Mapping[str, Any]) -> tuple[int, int]:
     """Height and width of the first camera's images or maps."""
     for name, key in cameras_of(sample)[""].items():
-        if _is_spatial(name, sample[key]):
+        if is_spatial(name, sample[key]):
             height, width = sample[key].shape[-2:]
             return int(height), int(width)
     raise UsageError(f"the sample has no image and no map; its keys are {', '.join(sample)}")
@@ -153,22 +156,25 @@ class Resize:
         return out
 
 
-def _is_spatial(name: str, value: torch.Tensor) -> bool:
+def is_spatial(name: str, value: torch.Tensor) -> bool:
+    """Whether the last two axes of an entry are rows and columns."""
     base = name.removesuffix("_valid")
     return name not in _CAMERA_KEYS and not base.endswith("_points") and value.ndim >= 3
 
 
-def _is_image(name: str, value: torch.Tensor) -> bool:
+def is_image(name: str, value: torch.Tensor) -> bool:
+    """Whether a spatial entry is a picture."""
     return value.ndim >= 4 and value.dtype == torch.uint8 and value.shape[-3] == 3
 
 
-def _is_flow(name: str, value: torch.Tensor) -> bool:
+def is_flow(name: str, value: torch.Tensor) -> bool:
+    """Whether an entry is optical flow."""
     return name.startswith("flow_") and not name.endswith("_valid")
 
 
 def _height_width(sample: Sample, names: Mapping[str, str]) -> tuple[int, int]:
     for name, key in names.items():
-        if _is_spatial(name, sample[key]):
+        if is_spatial(name, sample[key]):
             height, width = sample[key].shape[-2:]
             return int(height), int(width)
     raise UsageError(
@@ -202,7 +208,7 @@ def _crop(sample: Sample, top: int, left: int, size: tuple[int, int]) -> Sample:
                 valid = sample[f"{key}_valid"] & inside
                 out[key] = torch.where(valid[..., None], moved, torch.zeros_like(moved))
                 out[f"{key}_valid"] = valid
-            elif _is_spatial(name, value):
+            elif is_spatial(name, value):
                 out[key] = value[..., top : top + height, left : left + width]
     return out
 
@@ -217,15 +223,18 @@ def _mirrored(name: str, value: torch.Tensor, width: int) -> torch.Tensor:
         value = value.clone()
         value[..., 0, 2] = width - 1 - value[..., 0, 2]
         value[..., 0, 1] = -value[..., 0, 1]
+    elif name == "distortion":
+        value = value.clone()
+        value[..., 3] = -value[..., 3]  # p2 is of the x axis
     elif name == "T_world_cam":
         mirror = value.new_tensor([-1.0, 1.0, 1.0, 1.0])
         value = mirror[:, None] * value * mirror
     elif name.endswith("_points"):
         value = value.clone()
         value[..., 0] = width - 1 - value[..., 0]
-    elif _is_spatial(name, value):
+    elif is_spatial(name, value):
         value = value.flip(-1)
-        if _is_flow(name, value):
+        if is_flow(name, value):
             value[..., 0, :, :].neg_()
     return value
 
@@ -260,9 +269,9 @@ def _resized(
         value[..., 1] = (value[..., 1] + 0.5) * sy - 0.5
         value[..., 2] *= disparity_factor(name, native, size)
         return value
-    if not _is_spatial(name, value):
+    if not is_spatial(name, value):
         return value
-    if _is_image(name, value):
+    if is_image(name, value):
         flat = value.reshape(-1, *value.shape[-3:])
         resized = torch.nn.functional.interpolate(
             flat, size=size, mode="bicubic", antialias=True, align_corners=False
@@ -273,7 +282,7 @@ def _resized(
     value = value.index_select(-2, rows).index_select(-1, columns)
     if is_disparity(name):
         value = value * disparity_factor(name, native, size)
-    elif _is_flow(name, value):
+    elif is_flow(name, value):
         value[..., 0, :, :] *= sx
         value[..., 1, :, :] *= sy
     return value

@@ -166,6 +166,7 @@ def open_undistorted(camera: CameraWriter, frames: list[int]) -> PointsSink:
         unit="m",
         quantity="depth",
         image="undistorted, with the stored intrinsics",
+        undistorted=True,
         provenance="preset dynamo_depth: first returns of all lidars, pinhole projection",
     )
 
