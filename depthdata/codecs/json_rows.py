@@ -74,7 +74,8 @@ class _Parser:
         self._rows = 0
         self._expected = "["  # "[" | "{" | "{]" | ",]" | ""
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._parse = json.JSONDecoder().raw_decode
+        decoder = json.JSONDecoder()
+        self._parse, self._parse_all = decoder.raw_decode, decoder.decode
 
     def feed(self, data: bytes, final: bool = False) -> list[Row]:
         """Return the rows that became whole."""
@@ -83,6 +84,7 @@ class _Parser:
         except UnicodeDecodeError as error:
             raise FormatError(f"{self._where}: row {self._rows}: no UTF-8 text: {error}") from error
         rows: list[Row] = []
+        tried = False
         at = _end_of_gap(text, 0)
         while at < len(text):
             sign = text[at]
@@ -90,6 +92,13 @@ class _Parser:
                 wanted = " or ".join(self._expected) or "the end of the file"
                 raise self._broken(f"expected {wanted}, found {text[at : at + 20]!r}")
             if sign == "{":
+                if not tried and (several := self._several(text, at)):
+                    tried = True
+                    rows += several
+                    self._rows += len(several)
+                    at, self._expected = text.rindex("},") + 1, ",]"
+                    continue
+                tried = True
                 try:
                     row, at = self._parse(text, at)
                 except (ValueError, RecursionError) as error:
@@ -105,6 +114,17 @@ class _Parser:
             at = _end_of_gap(text, at)
         self._text = text[at:]
         return rows
+
+    def _several(self, text: str, at: int) -> list[Row]:
+        """Return all rows up to the last ``},`` at once; none where that is within a row."""
+        end = text.rfind("},", at) + 1
+        if not end:
+            return []
+        try:
+            rows = self._parse_all(f"[{text[at:end]}]")
+        except (ValueError, RecursionError):
+            return []
+        return rows if set(map(type, rows)) == {dict} else []
 
     def finish(self) -> list[Row]:
         """Return the last rows; refuse a file that is not whole."""

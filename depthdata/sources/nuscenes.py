@@ -137,6 +137,6 @@ def write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None = None)
     SourceError
         A file is missing or damaged, or the tables contradict each other: one line.
     """
-    from depthdata.sources import nuscenes_scene
+    from depthdata.sources.nuscenes_scene import write as write_scene
 
-    nuscenes_scene.write(spec, writer, preset)
+    write_scene(spec, writer, preset)
