@@ -9,7 +9,7 @@ import numpy as np
 
 from depthdata.errors import UsageError
 
-__all__ = ["KINDS", "Clip", "Listed", "draw_positions"]
+__all__ = ["KINDS", "Clip", "Listed", "draw_positions", "keyframe_clips", "source_offsets"]
 
 
 class Listed(NamedTuple):
@@ -126,6 +126,51 @@ def _frames(
     return (clip for i, clip in enumerate(clips) if i in drawn)
 
 
+def source_offsets(frame_count: int = 2, dilation: int = 1, offset: int = 0) -> tuple[int, ...]:
+    """Return MonoRec's source frames relative to the keyframe.
+
+    >>> source_offsets(2), source_offsets(1), source_offsets(3)
+    ((-1, 1), (1,), (-1, 1, 2))
+    """
+    first, last = -(frame_count // 2) * dilation, ((frame_count + 1) // 2) * dilation
+    return tuple(i + offset for i in range(first, last + 1, dilation) if i)
+
+
+def keyframe_clips(
+    sequences: Sequence[Listed],
+    *,
+    frame_count: int = 2,
+    dilation: int = 1,
+    offset: int = 0,
+    margin: int = 5,
+    at_most: int | None = None,
+) -> Iterator[Clip]:
+    """Return MonoRec's windows: a keyframe, then its `frame_count` source frames around it.
+
+    `margin` is how many frames at either end have no ground truth. The published loader mixes
+    positions and numbers of frames, so a sequence with gaps is refused.
+    """
+    if frame_count < 1 or dilation < 1:
+        raise UsageError(
+            f"frame_count and dilation must be 1 or more, found {frame_count} and {dilation}"
+        )
+    around = source_offsets(frame_count, dilation, offset)
+    first = max((frame_count // 2) * dilation, margin)
+    ends = max(frame_count * dilation, 2 * margin)
+    for item in sequences:
+        names = item.frame_ids or ()
+        odd = [t for t, name in enumerate(names) if name.isdecimal() and int(name) != t]
+        if odd:
+            raise UsageError(
+                f"sequence {item.name}: expected frames numbered from 0 without a gap, found "
+                f"{names[odd[0]]} at position {odd[0]}; convert the whole sequence"
+            )
+        for key in range(first, item.frames + first - ends)[:at_most]:
+            frames = (key, *(key + step for step in around))
+            if min(frames) >= 0 and max(frames) < item.frames:
+                yield Clip(item.name, frames)
+
+
 def _named(item: Listed, frame_id: str) -> list[int]:
     """Frames whose name is `frame_id`, or ends with it behind the name of the pair."""
     if item.frame_ids is None:
@@ -149,5 +194,6 @@ KINDS: dict[str, Callable[..., Iterator[Clip]]] = {
     "sliding": _sliding,
     "random_step": _random_step,
     "frames": _frames,
+    "keyframes": keyframe_clips,
 }
 """Kind of a rule's ``windows`` -> what lists its clips, in order; the rest of it are arguments."""

@@ -25,14 +25,13 @@ from depthdata.loading.colors import ColorJitter
 from depthdata.loading.dataset import SequenceDataset
 from depthdata.sequence import Sequence as SequenceFile
 from depthdata.sequence import open_sequence
+from depthdata.window_kinds import Listed, keyframe_clips
 
 __all__ = [
     "TEST_SEQUENCES",
     "TRAIN_SEQUENCES",
     "MonoRecDataset",
     "MonoRecSample",
-    "monorec_keyframes",
-    "monorec_offsets",
 ]
 
 TRAIN_SEQUENCES = ("01", "02", "06", "08", "09", "10")
@@ -42,32 +41,6 @@ TEST_SEQUENCES = ("00", "04", "05", "07")
 """What they test on; the first 32 samples of each are for validation during training."""
 
 _LIDAR_MARGIN = 5  # frames at either end of a drive that have no annotated depth
-
-
-def monorec_offsets(frame_count: int = 2, dilation: int = 1, offset_d: int = 0) -> tuple[int, ...]:
-    """Return the source frames relative to the keyframe.
-
-    >>> monorec_offsets(2), monorec_offsets(1), monorec_offsets(3)
-    ((-1, 1), (1,), (-1, 1, 2))
-    """
-    first, last = -(frame_count // 2) * dilation, ((frame_count + 1) // 2) * dilation
-    return tuple(i + offset_d for i in range(first, last + 1, dilation) if i)
-
-
-def monorec_keyframes(
-    frames: int, frame_count: int = 2, dilation: int = 1, *, annotated: bool = True
-) -> range:
-    """Return the keyframes of a sequence of so many frames.
-
-    `annotated` says that they need annotated depth, which the ends of a drive lack.
-
-    >>> monorec_keyframes(1101)
-    range(5, 1096)
-    """
-    margin, extra = (frame_count // 2) * dilation, frame_count * dilation
-    if annotated:
-        margin, extra = max(margin, _LIDAR_MARGIN), max(extra, 2 * _LIDAR_MARGIN)
-    return range(margin, max(margin, frames + margin - extra))
 
 
 @dataclass(frozen=True)
@@ -148,7 +121,8 @@ class MonoRecDataset(Dataset[Sample]):
         all files.
     size : (height, width)
     frame_count, dilation, offset_d : int
-        How many source frames, how far apart, and shifted by how much; see `monorec_offsets`.
+        How many source frames, how far apart, and shifted by how much; see
+        `depthdata.window_kinds.source_offsets`.
     depth : str
         Stream of the target: ``"depth_annotated"``, or ``"depth"`` of another dataset.
     poses : str or None
@@ -190,31 +164,28 @@ class MonoRecDataset(Dataset[Sample]):
         jitter: ColorJitter | None = None,
         seed: int = 0,
     ) -> None:
-        offsets = monorec_offsets(frame_count, dilation, offset_d)
-        annotated = depth == "depth_annotated"
-        streams = ["rgb", depth]
-        clips: list[tuple[str, tuple[int, ...]]] = []
-        chosen = _chosen(root, sequences)
-        masks: set[str] = set()
-        for file in chosen:
-            _check_numbers(file)
-            keyframes = monorec_keyframes(len(file), frame_count, dilation, annotated=annotated)
-            clips += [
-                (file.name, (k, *(k + offset for offset in offsets)))
-                for k in keyframes[:max_length]
-            ]
-            camera = next(iter(file.cameras.values()))
-            masks |= {name for name in camera.streams if name.startswith("masks/moving")}
+        files = _chosen(root, sequences)
+        clips = keyframe_clips(
+            [Listed(file.name, file.split, len(file), file.frame_ids) for file in files],
+            frame_count=frame_count,
+            dilation=dilation,
+            offset=offset_d,
+            margin=_LIDAR_MARGIN if depth == "depth_annotated" else 0,
+            at_most=max_length,
+        )
+        masks = {name for file in files for name in _moving(file)} if moving else set()
+        for file in files:
             file.close()
-        if moving and len(masks) > 1:
+        if len(masks) > 1:
             raise UsageError(
                 f"masks of moving objects differ in size: {', '.join(sorted(masks))}; load the "
                 "sequences apart, or with moving=False"
             )
         self.frames = SequenceDataset(
-            [Path(file.path) for file in chosen],
+            [Path(file.path) for file in files],
             clips,
-            streams=(*streams, *(masks if moving else ())),
+            cameras=("left",),
+            streams=("rgb", depth, *masks),
             transform=MonoRecSample(size, depth, jitter),
             poses=poses,
             seed=seed,
@@ -248,13 +219,9 @@ def _chosen(
     return [files[name] for name in wanted]
 
 
-def _check_numbers(file: SequenceFile) -> None:
-    for t, frame_id in enumerate(file.frame_ids):
-        if not frame_id.isdecimal() or int(frame_id) != t:
-            raise UsageError(
-                f"{file.path}: expected images numbered from 0 without a gap, found {frame_id} at "
-                f"position {t}; convert the whole sequence"
-            )
+def _moving(file: SequenceFile) -> list[str]:
+    left = file.cameras["left"].streams if "left" in file.cameras else ()
+    return [name for name in left if name.startswith("masks/moving")]
 
 
 def _resized(image: torch.Tensor, crop: AspectCrop) -> npt.NDArray[np.uint8]:
