@@ -174,8 +174,8 @@ def _run_model(folder: Path, dtype: str, correlation: str, device: str) -> Itera
     if adapter is None:
         yield ParityResult(name, status="missing", message=f"no network for {architecture!r}")
         return
-    cases = _cases(meta)
     on_disk = {path.name for path in folder.glob("case_*.npz")}
+    cases = _cases(meta) if "cases" in meta else dict.fromkeys(sorted(on_disk), meta)
     for file in sorted(on_disk - set(cases)):
         message = f"{file} is not described in meta.json"
         yield ParityResult(name, Path(file).stem, status="error", message=message)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -57,7 +58,7 @@ class LiteMonoOptions:
 
     variant: Variant = "base"
     trained_width: int = 640
-    drop_path: float = 0.2
+    drop_path: float = 0.4
 
     def __post_init__(self) -> None:
         """Refuse values that are not published."""
@@ -261,7 +262,7 @@ class LiteMonoEncoder(nn.Module):
         stem = [_StemConv(3, widths[0], 2), *(_StemConv(widths[0], widths[0], 1) for _ in "ab")]
         self.downsample_layers = nn.ModuleList([nn.Sequential(*stem)])
         self.stem2 = nn.Sequential(_Conv(widths[0] + 3, widths[0], 2))
-        for below, width in zip(widths, widths[1:], strict=False):
+        for below, width in pairwise(widths):
             self.downsample_layers.append(nn.Sequential(_Conv(2 * below + 3, width, 2)))
         self.stages = nn.ModuleList()
         for stage, (width, steps) in enumerate(zip(widths, dilations, strict=True)):
@@ -365,7 +366,7 @@ class LiteMono(AutocastModule):
         *,
         variant: Variant = "base",
         trained_width: int = 640,
-        drop_path: float = 0.2,
+        drop_path: float = 0.4,
         scales: Sequence[int] = _SCALES,
     ) -> None:
         super().__init__()
