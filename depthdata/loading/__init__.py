@@ -5,6 +5,7 @@ from __future__ import annotations
 from depthdata.loading.batch import collate
 from depthdata.loading.colors import ColorJitter
 from depthdata.loading.dataset import SequenceDataset
+from depthdata.loading.dynamo_depth import DynamoDepthDataset
 from depthdata.loading.transforms import (
     CenterCrop,
     Compose,
@@ -20,6 +21,7 @@ __all__ = [
     "CenterCrop",
     "ColorJitter",
     "Compose",
+    "DynamoDepthDataset",
     "HorizontalFlip",
     "RandomCrop",
     "Resize",
