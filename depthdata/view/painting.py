@@ -22,6 +22,8 @@ Image = npt.NDArray[np.uint8]
 _LABELS = ("instances", "semantics")
 _ORDER = (
     "depth",
+    "depth_annotated",
+    "depth_raw",
     "lidar_depth",
     "disparity",
     "disparity_next",
@@ -148,7 +150,7 @@ class Painter:
         """Make a painter whose colour scale fits the given frames."""
         source = sequence.cameras[camera][stream]
         scale = (0.0, 1.0)
-        if stream.endswith("depth"):
+        if _is_depth(stream):
             values = [_depths(source, t) for t in frames if source.present[t]]
             with np.errstate(divide="ignore", invalid="ignore"):
                 inverse = [1 / v[v > 0] for v in values]
@@ -174,7 +176,7 @@ class Painter:
     def bar(self) -> Image:
         """Return the colour bar that belongs to the panels; empty for images and labels."""
         height = self.size[0]
-        if self.stream.endswith("depth"):
+        if _is_depth(self.stream):
             return colour_bar(height, self.low, self.high, "m", inverse=True)
         if self.stream.startswith("flow"):
             return _wheel(height, self.high)
@@ -198,7 +200,7 @@ class Painter:
             near = _nearest(np.moveaxis(source[frame], 0, -1), self.size)
             return colors.colorize_flow(np.moveaxis(near, -1, 0), self.high)
         values = _nearest(source[frame], self.size)
-        if self.stream.endswith("depth"):
+        if _is_depth(self.stream):
             with np.errstate(divide="ignore", invalid="ignore"):
                 return colors.colorize(
                     np.where(values > 0, 1 / values, np.nan), self.low, self.high
@@ -207,6 +209,8 @@ class Painter:
             return colors.colorize_instances(values)
         if self.stream.startswith("masks/"):
             soft = values.dtype.kind == "f"
+            if not soft and "crop" in source.attrs:
+                values = self._placed(values, source.attrs["crop"])
             painted = colors.colorize_mask(
                 values > 0.5 if soft else values == 1, self._image(frame)
             )
@@ -214,6 +218,16 @@ class Painter:
                 painted[values > 1] = _UNKNOWN_RGB
             return painted
         return colors.colorize(values, self.low, self.high)
+
+    def _placed(self, values: npt.NDArray[Any], crop: tuple[int, ...]) -> npt.NDArray[Any]:
+        """Put a mask of a part of the image where it belongs; the rest is unknown."""
+        cam = self.sequence.cameras[self.camera]
+        down, across = self.size[0] / cam.height, self.size[1] / cam.width
+        left, right = round(crop[0] * across), round(crop[2] * across)
+        top, bottom = round(crop[1] * down), round(crop[3] * down)
+        whole = np.full(self.size, 255, values.dtype)
+        whole[top:bottom, left:right] = _nearest(values, (bottom - top, right - left))
+        return whole
 
     def _dots(self, frame: int) -> Image:
         """Lidar points over the dimmed image, near ones on top, large enough to be seen."""
@@ -253,6 +267,10 @@ class Painter:
         left = max(2, (self.size[1] - text_width("absent")) // 2)
         put_text(out, "absent", left, self.size[0] // 2 + 4, colour=(150, 150, 150))
         return out
+
+
+def _is_depth(stream: str) -> bool:
+    return stream.endswith("depth") or stream.startswith("depth_")
 
 
 def _is_measured(source: Any) -> bool:

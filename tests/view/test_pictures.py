@@ -218,3 +218,20 @@ def test_bars_and_stacks():
     small, large = np.zeros((10, 20, 3), np.uint8), np.zeros((30, 40, 3), np.uint8)
     assert stack_panels([small, large], gap=4).shape == (44, 40, 3)
     assert stack_panels([small, large], gap=4, across=True).shape == (30, 64, 3)
+
+
+def test_a_mask_of_a_part_is_painted_where_it_belongs(tmp_path):
+    path = tmp_path / "part.h5"
+    with SequenceWriter(path, dataset="mine", sequence="part") as writer:
+        writer.timeline(np.array([0]), ["0"])
+        camera = writer.camera("left", height=8, width=20, intrinsics=np.eye(3))
+        mask = np.zeros((4, 5), np.uint8)
+        mask[:, 2:] = 1
+        camera.dense("masks/moving_4x5", [mask], dtype="u1", crop=[5, 0, 15, 8])
+    with open_sequence(path) as sequence:
+        (painter,) = painters(sequence, "left", None, [0], (16, 40))
+        panel = painter.paint(0)
+    columns = [tuple(panel[8, x]) for x in (0, 9, 10, 17, 18, 29, 30, 39)]
+    outside, still, moving = columns[0], columns[2], columns[4]
+    assert len({outside, still, moving}) == 3
+    assert columns == [outside] * 2 + [still] * 2 + [moving] * 2 + [outside] * 2
