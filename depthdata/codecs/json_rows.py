@@ -13,7 +13,7 @@ from depthdata.errors import FormatError, SourceError
 
 __all__ = ["json_rows"]
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 _LONGEST = 1 << 20  # characters of one row; more than that is no row but a damaged file
 _GAP = re.compile(r"[ \t\n\r]*")
 

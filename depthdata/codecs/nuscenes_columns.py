@@ -284,5 +284,13 @@ def grown(
 def grown(
     parts: Sequence[npt.NDArray[Any]], dtype: npt.DTypeLike = "S1", *shape: int
 ) -> npt.NDArray[Any]:
-    """Join the parts of a column; `dtype` and `shape` of a row count where there is none."""
-    return np.concatenate(parts) if len(parts) else np.zeros((0, *shape), dtype)
+    """Join the parts of a column; `dtype` and `shape` of a row count where there is none.
+
+    A list of parts is emptied, so that a long column is not in memory twice for long.
+    """
+    if not len(parts):
+        return np.zeros((0, *shape), dtype)
+    whole = np.concatenate(parts)
+    if isinstance(parts, list):
+        parts.clear()
+    return whole

@@ -357,6 +357,10 @@ def _records(
     index = TokenIndex(grown(tokens), "sample_data", folder)
     rows = grown(columns["row"], np.int64)
     calibration = grown(columns["calibration"], np.int32)
+    links = [
+        lookup(index, grown(found), folder, "sample_data", field, rows)
+        for field, found in (("prev", prev), ("next", following))
+    ]
     pose = _ego_poses(folder, grown(poses), rows)
     records = Records(
         tokens=index.tokens,
@@ -365,8 +369,8 @@ def _records(
         channel=calibrations.channel[calibration],
         timestamp=grown(columns["timestamp"], np.int64),
         key=grown(columns["key"], np.bool_),
-        prev=lookup(index, grown(prev), folder, "sample_data", "prev", rows),
-        next=lookup(index, grown(following), folder, "sample_data", "next", rows),
+        prev=links[0],
+        next=links[1],
         size=grown(columns["size"], np.int32, 2),
         pose=pose,
         files=files,

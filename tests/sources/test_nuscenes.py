@@ -15,8 +15,8 @@ from depthdata.codecs.nuscenes_lidar import DIVISOR, read_panoptic, read_scan
 from depthdata.codecs.nuscenes_tables import read_tables
 from depthdata.conversion import convert
 from depthdata.sequence import Sequence, open_sequence, verify
-from depthdata.sources import SequenceSpec, nuscenes
-from depthdata.sources.nuscenes_data import FRONT, matrices
+from depthdata.sources import nuscenes
+from depthdata.sources.nuscenes_data import matrices
 from depthdata.sources.nuscenes_dynamo import (
     camera_facts,
     depth_rows,
@@ -24,6 +24,7 @@ from depthdata.sources.nuscenes_dynamo import (
     odometry_lines,
 )
 from depthdata.sources.nuscenes_motion import match_labels
+from depthdata.splits import load_split
 
 
 def converted(root: Path, out: Path, **options: object) -> Sequence:
@@ -225,7 +226,12 @@ def test_real_key_frame(realdata: Path, tmp_path: Path) -> None:
     assert len(read_scan(scan)) == 34688
 
 
-def test_card_names_what_a_file_may_have() -> None:
-    assert set(nuscenes.CARD.cameras) == set(nuscenes.CAMERAS)
-    assert nuscenes.CAMERAS["front"] == FRONT
-    assert isinstance(SequenceSpec("nuscenes", "a", "/"), SequenceSpec)
+def test_splits_name_the_front_camera() -> None:
+    """Published lists: 700 scenes to train on and 150 others, by frame number."""
+    train, test = load_split("nuscenes/train"), load_split("nuscenes/test")
+    assert not set(train.sequences) & set(test.sequences)
+    assert (len(set(train.sequences)), len(set(test.sequences))) == (700, 150)
+    for name in nuscenes.CARD.splits:
+        split = load_split(name)
+        assert split.frame_refers_to == "index"
+        assert {camera for _, camera in split.groups} == {"front"}
