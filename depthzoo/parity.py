@@ -221,7 +221,9 @@ def _run_case(
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     with torch.inference_mode():
-        results = adapter.run(network, {**meta, **case}, arrays, getattr(torch, dtype))
+        results = adapter.run(
+            network, {**meta, "file": path.name, **case}, arrays, getattr(torch, dtype)
+        )
     tolerances = meta.get("suggested_tolerance", {}).get(dtype, _FALLBACK)
     for name, want in arrays.items():
         if not any(fnmatchcase(name, pattern) for pattern in adapter.inputs):

@@ -32,6 +32,13 @@ _NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "insta_dm_disp": ("insta_dm", "DispResNet", {}),
     "insta_dm_ego_pose": ("insta_dm", "EgoPoseNet", {}),
     "insta_dm_obj_pose": ("insta_dm", "ObjPoseNet", {}),
+    "dynamic_multiframe_depth": ("dynamic_multiframe_depth", "DynamicMultiframeDepth", {}),
+    "dymultidepth_resnet18": ("dynamic_multiframe_depth", "DynamicMultiframeDepth", {}),
+    "dymultidepth_efficientnet_b5": (
+        "dynamic_multiframe_depth",
+        "DynamicMultiframeDepth",
+        {"backbone_type": "efficientnetb5"},
+    ),
 }
 
 

@@ -41,8 +41,7 @@ class DisparityDecoder(nn.Module):
         skips = (*reversed(channels[:-1]), 0)
         self.upconvs0 = nn.ModuleList(map(ReflectedELU, below, _WIDTHS))
         self.upconvs1 = nn.ModuleList(
-            ReflectedELU(width + skip, width)
-            for width, skip in zip(_WIDTHS, skips, strict=True)
+            ReflectedELU(width + skip, width) for width, skip in zip(_WIDTHS, skips, strict=True)
         )
         self.dispconvs = nn.ModuleList(ReflectedConv(_WIDTHS[4 - s], 1) for s in _SCALES)
 
@@ -234,16 +233,20 @@ class InstaDM(nn.Module):
             (T, 1, H, W), 0 on instances of objects that may move, else 1. A pair of images is seen
             through the masks of both.
         """
-        disparity = torch.cat([self.disp(image) for image in images.split(1)])
+        disparity = torch.cat([self.disp(image) for image in _singly(images)])
         earlier, later = images[:-1], images[1:]
         if background is not None:
             seen = background[:-1] * background[1:]
             earlier, later = earlier * seen, later * seen
-        pairs = list(zip(earlier.split(1), later.split(1), strict=True))
+        pairs = list(zip(_singly(earlier), _singly(later), strict=True))
         none = images.new_zeros((0, EgoPoseNet.outputs))
         forward = torch.cat([none, *(self.ego(b, a) for a, b in pairs)])
         backward = torch.cat([none, *(self.ego(a, b) for a, b in pairs)])
         return MotionEstimate(disparity, forward, backward)
+
+
+def _singly(images: Tensor) -> list[Tensor]:
+    return [images[t : t + 1] for t in range(len(images))]
 
 
 def _check_layers(layers: int, allowed: tuple[int, ...] = (18, 50)) -> None:

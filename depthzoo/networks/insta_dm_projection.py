@@ -80,7 +80,7 @@ def angles_of(rotation: Tensor) -> Tensor:
 
 
 def pose_matrix(vector: Tensor) -> Tensor:
-    """Transforms (N, 4, 4) of pose vectors: translation, then angles; none where (N, 3)."""
+    """Return transforms (N, 4, 4) of pose vectors: translation, then angles; none where (N, 3)."""
     translation, angles = vector[..., :3], vector[..., 3:]
     if not angles.shape[-1]:
         angles = torch.zeros_like(translation)
@@ -455,6 +455,4 @@ def _inside(grid: Tensor, like: Tensor) -> Tensor:
 
 
 def _sample(image: Tensor, grid: Tensor, *, centres: bool = True) -> Tensor:
-    return F.grid_sample(
-        image, grid, mode="bilinear", padding_mode="zeros", align_corners=centres
-    )
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=centres)

@@ -23,6 +23,7 @@ Meta = Mapping[str, Any]
 _TABLE = {
     "RAFTStereo": "raft_stereo",
     "insta_dm_*": "insta_dm",
+    "dymultidepth_*": "dynamic_multiframe_depth",
     "monodepth2*": "monodepth2",
     "lite-mono*": "lite_mono",
     "litemono": "dynamo_depth",
