@@ -139,8 +139,18 @@ class CorrelationVolume:
         radius: int,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self.radius = radius
-        self.pyramid = _products(*_rows(fmap1, fmap2, dtype or fmap1.dtype), levels)
+        self.radius, dtype = radius, dtype or fmap1.dtype
+        if torch.is_grad_enabled() and fmap1.requires_grad:
+            self.pyramid = _products(*_rows(fmap1, fmap2, dtype), levels)
+            return
+        # image by image: copies of all features would take as much as the volume
+        n, _, h, w = fmap1.shape
+        self.pyramid = [fmap1.new_empty(n, h, w, w >> i, dtype=dtype) for i in range(levels)]
+        for image in range(n):
+            here = slice(image, image + 1)
+            products = _products(*_rows(fmap1[here], fmap2[here], dtype), levels)
+            for level, rows in zip(self.pyramid, products, strict=True):
+                level[here] = rows
 
     def __call__(self, x: Tensor, images: slice = slice(None)) -> Tensor:
         """Sample around columns `x` (n, h, w): (n, levels * (2 r + 1), h, w), level-major.

@@ -402,6 +402,7 @@ class DynamicStereo(nn.Module):
             with self._autocast(left):
                 motion = block.motion(flow, corr_of, pieces)
                 net, delta = block(net, left, flow, motion, pieces)
+                del motion  # before the next is made
             flow = flow + delta
             run.tell(**{f"flow{scale}_iter{k}": flow})
             if run.every or k == iterations:

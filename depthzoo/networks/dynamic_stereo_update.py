@@ -70,10 +70,11 @@ class SeparableGRU(nn.Module):
         of_input = torch.cat([weight[:, hidden:] for weight in weights])
         bias = torch.cat([conv.bias for conv in convs])
         terms = F.conv2d(x, of_input, bias, padding=padding)
-        gates = F.conv2d(h, of_state[: 2 * hidden], padding=padding) + terms[:, : 2 * hidden]
-        z, r = torch.sigmoid(gates).chunk(2, 1)
-        q = F.conv2d(r * h, of_state[2 * hidden :], padding=padding) + terms[:, 2 * hidden :]
-        return torch.lerp(h, torch.tanh(q).to(h.dtype), z.to(h.dtype))
+        gates = F.conv2d(h, of_state[: 2 * hidden], padding=padding)
+        z, r = gates.add_(terms[:, : 2 * hidden]).sigmoid_().chunk(2, 1)
+        q = F.conv2d(r * h, of_state[2 * hidden :], padding=padding)
+        q = q.add_(terms[:, 2 * hidden :]).tanh_()
+        return torch.lerp(h, q.to(h.dtype), z.to(h.dtype))
 
 
 class FlowHead(nn.Module):
