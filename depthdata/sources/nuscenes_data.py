@@ -152,8 +152,8 @@ class Scene:
 def matrices(pose: npt.ArrayLike) -> Floats:
     """Rotations and translations (..., 7) as transforms (..., 4, 4).
 
-    The formula of pyquaternion, term by term: normalised, then the product of two 4x4 matrices of
-    the quaternion.
+    As pyquaternion does it, all at once: normalised, then the product of two 4x4 matrices of the
+    quaternion.
 
     >>> matrices([0.0, 0, 0, 2, 1, 2, 3]).tolist()[0]
     [-1.0, 0.0, 0.0, 1.0]

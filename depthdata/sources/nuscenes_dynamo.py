@@ -11,7 +11,6 @@ import numpy.typing as npt
 from depthdata.codecs.images import decode_image
 from depthdata.codecs.prepared_images import area_jpeg
 from depthdata.sources.files import write_made
-from depthdata.sources.nuscenes_data import matrices
 from depthdata.sources.nuscenes_points import project
 
 if TYPE_CHECKING:
@@ -119,5 +118,15 @@ def camera_facts(
 
 
 def odometry_lines(ego_poses: npt.ArrayLike) -> list[str]:
-    """Return the lines of ``odometry.txt`` from poses (T, 7): vehicle to world, row by row."""
-    return [" ".join(map(str, T.ravel().tolist())) for T in matrices(ego_poses)]
+    """Return the lines of ``odometry.txt`` from poses (T, 7): vehicle to world, row by row.
+
+    Rotations by pyquaternion, as published: the text is the same to the last digit.
+    """
+    from pyquaternion import Quaternion
+
+    lines = []
+    for pose in np.asarray(ego_poses, np.float64):
+        T = Quaternion(pose[:4]).transformation_matrix
+        T[:3, 3] = pose[4:]
+        lines.append(" ".join(map(str, T.ravel().tolist())))
+    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from depthdata.sources.nuscenes_data import Channel, matrices
 if TYPE_CHECKING:
     from depthdata.sequence import Points
 
-__all__ = ["Rows", "picture_of_each", "points_seen", "projections", "scan_of_each"]
+__all__ = ["nearest", "picture_of_each", "points_seen", "project", "projections", "scan_of_each"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -123,8 +122,3 @@ def points_seen(
         sensor=np.ascontiguousarray(scan[kept, :3]),
     )
     return points, kept
-
-
-def spread(values: Rows) -> Iterator[int]:
-    """Yield the values that are there, once each, in their order."""
-    yield from dict.fromkeys(values[values >= 0].tolist())

@@ -63,7 +63,7 @@ def test_preparation_of_dynamo_depth(case: Path, tmp_path: Path) -> None:
         poses = np.array([[float(x) for x in line.split()] for line in lines]).reshape(-1, 4, 4)
         ours = odometry_lines(front.transform["ego_poses"])
         again = np.array([[float(x) for x in line.split()] for line in ours]).reshape(-1, 4, 4)
-        np.testing.assert_allclose(again, poses, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(again, poses, rtol=1e-12, atol=1e-15)  # text: by the BLAS
         np.testing.assert_allclose(front.poses, poses @ front.T_rig_cam, rtol=0, atol=1e-9)
         # pictures
         small = next(name for name in front.streams if name.startswith("rgb_"))
