@@ -35,7 +35,14 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 GROUP = "depthzoo.models"
-_FAMILIES = ("depthzoo.models.sgbm", "depthzoo.models.raft_stereo")
+_FAMILIES = (
+    "depthzoo.models.sgbm",
+    "depthzoo.models.raft_stereo",
+    "depthzoo.models.dynamic_stereo",
+    "depthzoo.models.monodepth2",
+    "depthzoo.models.lite_mono",
+    "depthzoo.models.dynamo_depth",
+)
 
 
 def __getattr__(name: str) -> Any:
