@@ -40,6 +40,16 @@ def test_every_published_csv_has_a_list() -> None:
     assert {file.stem for file in CSV_FOLDER.glob("*.csv")} == names
 
 
+def test_counts_of_the_published_index() -> None:
+    if not CSV_FOLDER.is_dir():
+        pytest.skip("the published lists are not here")
+    index = json.loads((CSV_FOLDER / "index.json").read_text())
+    for name in list_splits():
+        split, facts = load_split(name), index[CSV_OF.get(name, name.replace("/", "_"))]
+        assert (len(split), len(set(split.entries))) == (facts["rows"], facts["unique"])
+        assert (len(split.sequences), split.sha256) == (facts["sequences"], facts["csv_sha256"])
+
+
 @pytest.mark.parametrize(
     ("name", "project"),
     [(name, project) for name in list_splits() for project in load_split(name).texts],

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Another value of a parameter of a rule, such as sample_len=7.",
 )
-@click.option("--strict", is_flag=True, help="Fail where FILES are not all that the rule counts.")
+@click.option("--strict", is_flag=True, help="Fail where FILES are not all that is published.")
 @common_options
 def command(
     console: Console,
@@ -38,8 +38,9 @@ def command(
 ) -> None:
     """List what is published, print list NAME, or show rule NAME and the windows it gives.
 
-    A list of frames is printed as CSV (sequence, camera, frame). A rule is described; with FILES
-    (sequence files, or folders of them) its windows are printed, as sequence and frames.
+    A list of frames is printed as CSV (sequence, camera, frame); with FILES (sequence files, or
+    folders of them) the lines that are there, with file and position. A rule is described; with
+    FILES its windows are printed, as sequence and frames.
     """
     from depthdata.windows import WindowRule, load_selection
 
@@ -48,9 +49,15 @@ def command(
         return
     found = load_selection(name)
     if not isinstance(found, WindowRule):
-        if files or settings or strict:
-            raise UsageError(f"{name} is a list of frames; FILES, --set and --strict are for rules")
-        _print_list(console, found, form)
+        if settings or (strict and not files) or (form and files):
+            raise UsageError(
+                f"{name} is a list of frames; --set is for rules, --strict goes with FILES, --form "
+                "without them"
+            )
+        if files:
+            _print_lines(console, found, files, strict)
+        else:
+            _print_list(console, found, form)
         return
     if form is not None:
         raise UsageError(f"{name} is a rule for windows; --form is for lists of frames")
@@ -94,6 +101,30 @@ def _print_list(console: Console, split: Split, form: str | None) -> None:
     console.result(
         {"name": split.name, "sha256": split.sha256, "source": split.source, "entries": entries},
         text,
+    )
+
+
+def _print_lines(console: Console, split: Split, files: tuple[Path, ...], strict: bool) -> None:
+    from depthdata.cli.files import expand_files
+    from depthdata.sequence import open_sequence
+    from depthdata.split_files import find_lines
+
+    paths = expand_files(files)
+    sequences = []
+    for path in paths:
+        with open_sequence(path) as sequence:
+            sequences.append(sequence)
+    rows = sorted(
+        (rank, str(paths[lines.file]), t)
+        for lines in find_lines(split, sequences, strict=strict)
+        for rank, t in zip(lines.rank.tolist(), lines.frame.tolist(), strict=True)
+        if t >= 0
+    )
+    entries = [[*split[rank], path, t] for rank, path, t in rows]
+    header = ["sequence", "camera", "frame", "file", "position"]
+    console.result(
+        {"name": split.name, "sha256": split.sha256, "lines": len(split), "entries": entries},
+        "\n".join(",".join(map(str, row)) for row in [header, *entries]),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depthdata.errors import UsageError
+from depthdata.split_files import find_lines
 from depthdata.splits import Split
 from depthdata.windows import Clip, WindowRule
 
@@ -78,41 +79,16 @@ def _every_frame(
 def _lines_on_disk(
     sequences: Sequence[SequenceFile], cameras: tuple[str, ...] | None, split: Split
 ) -> list[Anchors]:
-    names: dict[str, int] = {}
-    for i, seq in enumerate(sequences):
-        names.setdefault(seq.name, i)
-        if seq.split:
-            names.setdefault(f"{seq.split}/{seq.name}", i)
-    found = {s: names.get(s, names.get(s.rpartition("/")[2], -1)) for s in split.sequences}
-    present = sum(i >= 0 for i in found.values())
-    if present == 0:
-        some = ", ".join(seq.name for seq in sequences[:3]) + (" ..." if len(sequences) > 3 else "")
-        raise UsageError(
-            f"split {split.name}: 0 of its {len(found)} sequences are among the "
-            f"{len(sequences)} files given ({some}); convert {split.sequences[0]} and the others, "
-            "or choose another split"
-        )
-    if present < len(found):
-        logger.warning(
-            "split %s: %d of its %d sequences are on disk", split.name, present, len(found)
-        )
     candidates: list[Anchors] = []
-    other = lost = 0
-    for g, (name, camera) in enumerate(split.groups):
-        if found[name] < 0:
+    other = 0
+    for lines in find_lines(split, sequences):
+        there = sequences[lines.file].cameras
+        rig = cameras or (lines.camera,)
+        if rig[0] != lines.camera or any(c not in there for c in rig):
+            other += len(lines.rank)
             continue
-        seq = sequences[found[name]]
-        rank = np.flatnonzero(split.group == g)
-        rig = cameras or (camera,)
-        if rig[0] != camera or any(c not in seq.cameras for c in rig):
-            other += len(rank)
-            continue
-        frame = _timeline_index(seq, split.frame[rank], split.frame_refers_to)
-        lost += int((frame < 0).sum())
-        rank, frame = rank[frame >= 0], frame[frame >= 0]
-        candidates.append(Anchors(found[name], rig, frame, rank))
-    if lost:
-        logger.warning("split %s: %d of its frames are not in the files", split.name, lost)
+        known = lines.frame >= 0
+        candidates.append(Anchors(lines.file, rig, lines.frame[known], lines.rank[known]))
     if not candidates:
         raise UsageError(
             f"split {split.name}: none of its {other} lines on disk is of camera "
@@ -121,16 +97,6 @@ def _lines_on_disk(
             f"{sorted({c for s in sequences for c in s.cameras})}"
         )
     return candidates
-
-
-def _timeline_index(
-    seq: SequenceFile, frame: npt.NDArray[np.int64], refers_to: str
-) -> npt.NDArray[np.int64]:
-    """Position in the timeline of each frame of a list; -1 where there is none."""
-    if refers_to == "frame_id" and all(name.isdecimal() for name in seq.frame_ids):
-        position = {int(name): t for t, name in enumerate(seq.frame_ids)}
-        return np.array([position.get(f, -1) for f in frame.tolist()], dtype=np.int64)
-    return np.where((frame >= 0) & (frame < len(seq)), frame, -1)
 
 
 def _clips_on_disk(

@@ -74,9 +74,10 @@ def shift_hue(image: torch.Tensor, turn: float) -> torch.Tensor:
 
 
 def _blend(image: torch.Tensor, other: torch.Tensor, factor: float) -> torch.Tensor:
-    return (factor * image + (1 - factor) * other).clamp(0, 1)
+    mixed: torch.Tensor = (factor * image + (1 - factor) * other).clamp(0, 1)
+    return mixed
 
 
 def _gray(image: torch.Tensor) -> torch.Tensor:
-    r, g, b = image
+    r, g, b = image.unbind()
     return _GRAY[0] * r + _GRAY[1] * g + _GRAY[2] * b
