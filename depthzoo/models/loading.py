@@ -18,7 +18,7 @@ from depthzoo.weights import Checkpoint, cache_folder, load_checkpoint, load_sta
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["check_options", "load_weights"]
+__all__ = ["check_options", "combined_digest", "load_checkpoints", "load_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,21 @@ def check_options(card: Card, options: Mapping[str, Any], known: tuple[str, ...]
 
 
 def load_weights(card: Card, network: nn.Module, weights: str | Path | None) -> str:
+    """Fill a network as `load_checkpoints` does and return the digest of what was read."""
+    return combined_digest(load_checkpoints(card, network, weights))
+
+
+def combined_digest(checkpoints: list[Checkpoint]) -> str:
+    """SHA-256 of the file; of the digests in order, where there are several."""
+    digests = [checkpoint.sha256 for checkpoint in checkpoints]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def load_checkpoints(
+    card: Card, network: nn.Module, weights: str | Path | None
+) -> list[Checkpoint]:
     """Fill a network from the files of its card; every key must fit.
 
     Parameters
@@ -44,8 +59,8 @@ def load_weights(card: Card, network: nn.Module, weights: str | Path | None) -> 
 
     Returns
     -------
-    str
-        SHA-256 of the file; of the digests in order, where there are several.
+    list of Checkpoint
+        What was read, in the order of the card.
 
     Raises
     ------
@@ -57,17 +72,15 @@ def load_weights(card: Card, network: nn.Module, weights: str | Path | None) -> 
     if weights is None:
         raise UsageError(_how_to_get(card))
     path = _common_folder(card, Path(weights))
-    digests = []
+    checkpoints = []
     for file in card.weights:
         checkpoint = load_checkpoint(path, member=file.file, allow=file.allow, sha256=file.sha256)
         _compare_digest(card, file, checkpoint)
         part = network.get_submodule(file.prefix.rstrip("."))
         source = f"{path} ({file.file})" if len(card.weights) > 1 else checkpoint.path
         load_state(part, checkpoint.state, ignore=file.ignore, source=source)
-        digests.append(checkpoint.sha256)
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+        checkpoints.append(checkpoint)
+    return checkpoints
 
 
 def _how_to_get(card: Card) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from depthdata.errors import UsageError
 from depthzoo.models.base import Sample, stereo_frames
 from depthzoo.models.card import Card
+from depthzoo.models.device import autocast_of, device_of
 from depthzoo.networks.correlation import volume_bytes
 from depthzoo.networks.padding import padding_to_multiple
 from depthzoo.networks.raft_stereo import RAFTStereo
@@ -23,11 +24,6 @@ __all__ = ["RAFTStereoModel", "free_memory"]
 CorrelationChoice = Literal["auto", "reg", "alt"]
 
 MULTIPLE = 32  # the authors pad images to multiples of this
-_AUTOCAST: dict[str, Literal["float16", "bfloat16"] | None] = {
-    "fp32": None,
-    "fp16": "float16",
-    "bf16": "bfloat16",
-}
 
 
 class RAFTStereoModel:
@@ -67,9 +63,7 @@ class RAFTStereoModel:
     ) -> None:
         if not isinstance(network, RAFTStereo):
             raise UsageError(f"{card.name}: a RAFTStereo network expected, found {type(network)}")
-        if precision not in _AUTOCAST:
-            expected = ", ".join(_AUTOCAST)
-            raise UsageError(f"{card.name}: precision is one of {expected}; got {precision!r}")
+        autocast = autocast_of(precision, card.name)
         if correlation not in get_args(CorrelationChoice):
             expected = ", ".join(get_args(CorrelationChoice))
             raise UsageError(f"{card.name}: correlation is one of {expected}; got {correlation!r}")
@@ -84,9 +78,9 @@ class RAFTStereoModel:
         self.weights_sha256: str | None = None
         self.precision, self.iterations = precision, iterations
         self.correlation, self.memory_budget = correlation, memory_budget
-        self.device = _device(device, card.name)
+        self.device = device_of(device, card.name)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        network.use_autocast(_AUTOCAST[precision])
+        network.use_autocast(autocast)
         network.to(memory_format=self._format)  # type: ignore[call-overload]
         self.network = network.to(self.device).eval()
 
@@ -156,16 +150,3 @@ def free_memory(device: torch.device) -> int:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not a Unix that counts pages
         return 4 * 2**30
-
-
-def _device(name: str, model: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"{model}: no device {name!r}; give cpu, cuda or cuda:INDEX") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"{model}: no device {name!r}, this machine shows {torch.cuda.device_count()} CUDA "
-            "devices; give device='cpu'"
-        )
-    return device

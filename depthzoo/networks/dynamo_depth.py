@@ -19,7 +19,7 @@ from depthzoo.networks.disparity import MULTIPLE, check_images, depth_of, wanted
 from depthzoo.networks.geometry import back_project, invert_rigid
 from depthzoo.networks.lite_mono import LiteMonoDecoder, LiteMonoEncoder, LiteMonoOptions
 from depthzoo.networks.monodepth2 import DepthDecoder, PoseDecoder, PoseVector
-from depthzoo.networks.precision import AutocastModule
+from depthzoo.networks.precision import AutocastModule, without_autocast
 from depthzoo.networks.resnet import ResNetEncoder
 from depthzoo.networks.scene_flow import SceneFlow, moved_pixels, optical_flow, split_flow
 
@@ -29,6 +29,7 @@ __all__ = [
     "Motion",
     "MotionDecoder",
     "Scene",
+    "compose_scene",
     "ego_motion",
 ]
 
@@ -179,10 +180,10 @@ class MotionDecoder(nn.Module):
 def _compose(second: nn.Conv2d, reduce: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Weight and bias of one 3x3 convolution that equals ``reduce(cat(a, second(a)))`` of a."""
     assert second.bias is not None and reduce.bias is not None
-    with torch.autocast(second.weight.device.type, enabled=False):
+    with without_autocast(second.weight):
         of_a, of_b = reduce.weight[:, :, 0, 0].chunk(2, 1)
         weight = torch.einsum("kn,nmij->kmij", of_b, second.weight)
-        weight[:, :, 1, 1] += of_a
+        weight = weight + F.pad(of_a[:, :, None, None], (1, 1, 1, 1))  # the centre tap
         return weight, of_b @ second.bias + reduce.bias
 
 
@@ -316,26 +317,15 @@ class DynamoDepth(AutocastModule):
         ----------
         previous, target, following : Tensor
             (N, 3, H, W).
-        intrinsics : Tensor
-            (N, 3, 3), pixels of this size.
-        offset : int
-            -1 or 1.
-        time_step : float or (N,) Tensor
-            Time to the neighbour over the median time between frames.
+        intrinsics, offset, time_step
+            As for `compose_scene`.
         """
-        if offset not in OFFSETS:
-            raise ValueError(f"Dynamo-Depth: offset is -1 or 1; got {offset}")
         depth = depth_of(self(target, (0,))[0])
         poses = {-1: self.relative_pose(previous, target), 1: self.relative_pose(following, target)}
         motion = self.motion(previous, target, following, ego_motion(poses))
-        pose = poses[offset].matrix()
-        step = torch.as_tensor(time_step, dtype=depth.dtype, device=depth.device).view(-1, 1, 1, 1)
-        points = back_project(depth, intrinsics)
-        mask = motion.logits[0].sigmoid()
-        transform = invert_rigid(pose)
-        flow = split_flow(points, offset * step * motion.complete_flow[0], transform, mask)
-        pixels = moved_pixels(points, intrinsics, transform=transform, flow=flow.independent)
-        return Scene(depth, pose, flow, mask, optical_flow(pixels))
+        return compose_scene(
+            depth, poses[offset], motion, intrinsics, offset=offset, time_step=time_step
+        )
 
     def _need(self, part: Part) -> None:
         if part not in self.options.parts:
@@ -351,3 +341,41 @@ def ego_motion(poses: Mapping[int, PoseVector]) -> Tensor:
     before, after = poses[-1], poses[1]
     translation = (before.translation - after.translation) / 2
     return torch.cat([translation, (before.axis_angle - after.axis_angle) / 2], 1)
+
+
+def compose_scene(
+    depth: Tensor,
+    pose: PoseVector,
+    motion: Motion,
+    intrinsics: Tensor,
+    *,
+    offset: Literal[-1, 1] = 1,
+    time_step: Tensor | float = 1.0,
+) -> Scene:
+    """Put the predictions about a target frame and one of its neighbours together.
+
+    Parameters
+    ----------
+    depth : Tensor
+        (N, 1, H, W).
+    pose : PoseVector
+        Of the neighbour, see `DynamoDepth.relative_pose`.
+    motion : Motion
+        With scale 0.
+    intrinsics : Tensor
+        (N, 3, 3), pixels of this size.
+    offset : int
+        -1 or 1: which neighbour.
+    time_step : float or (N,) Tensor
+        Time to the neighbour over the median time between frames of the training.
+    """
+    if offset not in OFFSETS:
+        raise ValueError(f"Dynamo-Depth: offset is -1 or 1; got {offset}")
+    step = torch.as_tensor(time_step, dtype=depth.dtype, device=depth.device).view(-1, 1, 1, 1)
+    points = back_project(depth, intrinsics)
+    mask = motion.logits[0].sigmoid()
+    matrix = pose.matrix()
+    transform = invert_rigid(matrix)
+    flow = split_flow(points, offset * step * motion.complete_flow[0], transform, mask)
+    pixels = moved_pixels(points, intrinsics, transform=transform, flow=flow.independent)
+    return Scene(depth, matrix, flow, mask, optical_flow(pixels))

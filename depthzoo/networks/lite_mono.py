@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from depthzoo.networks.disparity import check_images, wanted_scales
-from depthzoo.networks.precision import AutocastModule
+from depthzoo.networks.precision import AutocastModule, full_precision
 from depthzoo.networks.reflected import ReflectedConv, ReflectedELU
 
 __all__ = ["LiteMono", "LiteMonoDecoder", "LiteMonoEncoder", "LiteMonoOptions", "Variant"]
@@ -333,7 +333,7 @@ class LiteMonoDecoder(nn.Module):
             x = self.decoder[5 - 2 * i](x)
             if i in scales:
                 head = self.decoder[6 + self.scales.index(i)]
-                found[i] = _double(head(x)).sigmoid_()
+                found[i] = _double(full_precision(head, x)).sigmoid_()
         return found
 
 

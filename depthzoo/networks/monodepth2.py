@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from depthzoo.networks.disparity import MULTIPLE, check_images, wanted_scales
 from depthzoo.networks.geometry import rigid, rotation_from_axis_angle
-from depthzoo.networks.precision import AutocastModule
+from depthzoo.networks.precision import AutocastModule, full_precision
 from depthzoo.networks.reflected import ReflectedConv, ReflectedELU
 from depthzoo.networks.resnet import ResNetEncoder
 
@@ -108,7 +108,7 @@ class DepthDecoder(nn.Module):
                 x = torch.cat([x, features[i - 1]], 1)
             x = self.part(f"upconv_{i}_1")(x)
             if i in scales:
-                found[i] = self.part(f"dispconv_{i}")(x).sigmoid_()
+                found[i] = full_precision(self.part(f"dispconv_{i}"), x).sigmoid_()
         return found
 
 
@@ -143,7 +143,7 @@ class PoseDecoder(nn.Module):
         x = features
         for layer in hidden:
             x = layer(x).relu_()
-        mean: Tensor = last(x).mean((2, 3))
+        mean: Tensor = full_precision(last, x).mean((2, 3))
         return _POSE_SCALE * mean.view(-1, 2, 6)
 
 
