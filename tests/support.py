@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +29,14 @@ def golden_cases(folder: str, pattern: str) -> list[object]:
         reason = f"no golden vectors {folder}/{pattern}"
         return [pytest.param(None, id=f"{folder}-none", marks=pytest.mark.skip(reason=reason))]
     return [pytest.param(path, id=f"{folder}-{path.stem}") for path in found]
+
+
+def run_example(heading: str, page: str = "loading.md") -> dict[str, Any]:
+    """Run the first example below a heading of a page of docs/; return its names."""
+    import depthdata.loading
+
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    below = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    names: dict[str, Any] = dict(vars(depthdata.loading))
+    exec(below.split("```python\n", 1)[1].split("```", 1)[0], names)  # our own page
+    return names

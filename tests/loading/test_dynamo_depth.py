@@ -11,24 +11,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support import golden_cases
+from support import golden_cases, run_example
 from torch.utils.data import DataLoader
 
 from depthdata.codecs.images import decode_image, encode_png
 from depthdata.codecs.prepared_images import area_jpeg, bicubic_jpeg
-from depthdata.codecs.waymo_frame import Box, LaserLabel
-from depthdata.codecs.waymo_range_image import LaserReturn
+from depthdata.codecs.tfrecord import RecordFile
+from depthdata.codecs.waymo_frame import Box, Frame, LaserLabel
+from depthdata.codecs.waymo_range_image import LaserReturn, laser_returns
 from depthdata.conversion import convert
-from depthdata.errors import AbsentFrameError, UsageError
-from depthdata.loading import DynamoDepthDataset, collate
+from depthdata.errors import UsageError
+from depthdata.loading import DynamoDepthDataset, SequenceDataset, Undistort, collate
 from depthdata.loading.float_jitter import float_jitter, shift_hue
 from depthdata.sequence import Points, SequenceWriter
 from depthdata.sequence.camera_writer import CameraWriter
 from depthdata.sources.waymo import SPEED_THRESHOLD
+from depthdata.sources.waymo_dynamo import instance_records
 from depthdata.sources.waymo_motion import match_instances, motion_values
 from depthdata.splits import Split
 
@@ -434,4 +437,72 @@ def test_what_is_missing_is_named(
         DynamoDepthDataset(path, split, rules="tum")
     with pytest.raises(UsageError, match="0 of its 202 sequences"):
         DynamoDepthDataset(path, "waymo/test")
-    assert AbsentFrameError
+
+
+@pytest.mark.realdata
+def test_real_labels_of_waymo(realdata: Path, tmp_path: Path) -> None:
+    """The mask is what OpenCV draws of the published contours; the picture, what we undistort."""
+    (record,) = realdata.glob("waymo/semireal*frame1.tfrecord")
+    report = convert(
+        "waymo", record.parent, tmp_path, sequences=[record.stem], preset="dynamo_depth", jobs=1
+    )
+    assert report.ok
+    (path,) = tmp_path.glob("*.h5")
+    (sample,) = DynamoDepthDataset(path, a_line(path.stem, 0), depth=True, masks=True)
+    with RecordFile(record) as records:
+        frame = Frame(next(iter(records)))
+    classes, instances = frame.images[1].panoptic.decode()
+    returns = [laser_returns(frame, laser, (1,))[1] for laser in frame.lasers]
+    expected = np.zeros(classes.shape, np.uint8)
+    for found in instance_records(classes, instances, 1, returns, frame.laser_labels):
+        if found["contours"]:
+            moves = found["box_label"] is not None and np.linalg.norm(found["speed"]) > 1
+            value = 3 if found["box_label"] is None else 1 if moves else 2
+            contours = [contour.reshape(-1, 1, 2) for contour in found["contours"]]
+            cv2.drawContours(expected, contours, -1, int(value), cv2.FILLED)
+    np.testing.assert_array_equal(sample["mot_mask"], expected)
+    assert {0, 1, 2, 3} == set(np.unique(expected))
+    assert 20_000 < int(sample["depth_valid"].sum()) < 21_000
+
+    # Undistorted here: the prepared picture, and the record's own pixels become the pinhole's.
+    facts = {"streams": ("rgb", "depth", "depth_undistorted"), "points": True}
+    raw = SequenceDataset(path, cameras=("front",), **facts)[0]
+    straight = Undistort()(raw, np.random.default_rng(0))
+    prepared_picture = sample["color_0_0"].permute(1, 2, 0).numpy()
+    off = []
+    for each in (raw, straight):
+        image = each["rgb"][0].permute(1, 2, 0).numpy()
+        small = cv2.resize(image, (480, 320), interpolation=cv2.INTER_AREA) / 255
+        off.append(np.abs(small - prepared_picture).mean())
+    assert off[1] < 0.5 * off[0]
+    seen, pinhole = (
+        straight[f"{name}_points"][0][straight[f"{name}_points_valid"][0]].numpy()
+        for name in ("depth", "depth_undistorted")
+    )
+    distances = [
+        np.linalg.norm(pinhole[np.abs(pinhole[:, 2] - z) < 0.05, :2] - (x, y), axis=1).min(
+            initial=9
+        )
+        for x, y, z in seen[::40]
+    ]
+    assert np.median(distances) < 0.6  # whole pixels in the record
+
+
+def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a scene that is in the list and has pictures of the usual size."""
+
+    def fill(camera: CameraWriter) -> None:
+        for name, size in (("rgb_288x512", (288, 512)), ("rgb", (900, 1600))):
+            pictures(camera, name, dict.fromkeys(range(9), np.zeros((*size, 3), np.uint8)))
+        none = Points(kind="subpixel", x=np.ones(0), y=np.ones(0), value=np.ones(0))
+        camera.points("depth", [none] * 9, unit="m")
+
+    (tmp_path / "nuscenes").mkdir()
+    for name in ("scene-0003", "scene-0001"):  # of the test list, of the training list
+        write(tmp_path / f"nuscenes/{name}.h5", (900, 1600), np.eye(3), np.arange(9) * 10**8, fill)
+    monkeypatch.chdir(tmp_path)
+    names = run_example("The authors' samples")
+    assert names["test"][0]["line"] == {"sequence": "scene-0003", "camera": "front", "frame": 0}
+    assert names["test"][0]["mot_mask"].eq(3).all()
+    assert {names["train"][i]["line"]["sequence"] for i in range(2)} == {"scene-0001"}
+    assert len(run_example("Published lists")["dataset"]) == len(names["test"])

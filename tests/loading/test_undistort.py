@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support import run_example
 from torch.utils.data import DataLoader
 
 from depthdata import geometry
@@ -300,3 +301,14 @@ def test_what_cannot_be_undistorted(street: Street) -> None:
     with pytest.raises(UsageError, match="differ in size"):
         Undistort()(sample | small, RNG)
     assert Undistort(keep=("rgb_32x48",))(sample | small, RNG)["rgb_32x48"].shape[-1] == 48
+
+
+def test_the_example_of_the_page(
+    street: Street, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waymo").mkdir()
+    street.write(tmp_path / "waymo" / "segment-1.h5")
+    monkeypatch.chdir(tmp_path)
+    names = run_example("Undistorting")
+    assert names["dataset"][0]["rgb"].shape == (1, 3, 256, 448)
+    assert "distortion" not in names["dataset"][1]
