@@ -130,6 +130,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     The matrix of all pairs, which grows with the square of the pixels, is never held.
     """
     n, c, h, w = value.shape
-    q, k, v = (x.flatten(2).transpose(1, 2).unsqueeze(1) for x in (query, key, value))
+    # Channels next to each other in memory: other layouts fall back to the matrix of all pairs.
+    q, k, v = (x.flatten(2).transpose(1, 2).contiguous()[:, None] for x in (query, key, value))
     out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
     return out.squeeze(1).transpose(1, 2).reshape(n, c, h, w)
