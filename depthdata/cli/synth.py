@@ -13,7 +13,9 @@ from depthdata.errors import UsageError
 @click.command("synth")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
-    "--layout", help="Write the raw layout of a dataset (kitti_raw), not a sequence file."
+    "--layout",
+    metavar="DATASET",
+    help="Write its raw layout, not a sequence file: kitti_raw, sintel ... (? lists them all).",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--frames", type=click.IntRange(1), default=8, show_default=True)

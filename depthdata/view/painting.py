@@ -206,7 +206,10 @@ class Painter:
                     np.where(values > 0, 1 / values, np.nan), self.low, self.high
                 )
         if self.stream in _LABELS:
-            return colors.colorize_instances(values)
+            painted = colors.colorize_instances(values)
+            if isinstance(missing := source.attrs.get("missing"), (int, np.integer)) and missing:
+                painted[values == missing] = _UNKNOWN_RGB
+            return painted
         if self.stream.startswith("masks/"):
             soft = values.dtype.kind == "f"
             if not soft and "crop" in source.attrs:

@@ -172,6 +172,24 @@ def test_one_view_alone(tmp_path):
     assert "left depth (derived)" not in titles
 
 
+def test_labels_that_the_source_does_not_know(tmp_path):
+    facts = dict(licence="x", citation="x", converter="test 1", source_fingerprint="xxh3:0")
+    labels = np.repeat(np.array([[0, 3, 255]], np.uint8), 9, 0).repeat(8, 1)
+    with SequenceWriter(
+        tmp_path / "part.h5", dataset="test", sequence="part", split=None, **facts
+    ) as writer:
+        writer.timeline(np.arange(2), ["a", "b"])
+        camera = writer.camera("front", height=9, width=24, intrinsics=np.eye(3))
+        for name, missing in (("semantics", 255), ("instances", None)):
+            camera.dense(name, [labels] * 2, dtype="u1", missing=missing)
+    with open_sequence(tmp_path / "part.h5") as sequence:
+        painted = {p.stream: p.paint(0) for p in painters(sequence, None, None, [0], (9, 24))}
+    (labelled_3, label_255), (_, unknown) = (
+        painted[name][4, [12, 20]].tolist() for name in ("instances", "semantics")
+    )
+    assert label_255 not in (labelled_3, unknown) and unknown[0] == unknown[1] < unknown[2]
+
+
 def stereo_file(path: Path, cameras: tuple[str, ...]) -> Path:
     from depthdata.codecs.images import encode_png
     from depthdata.sequence.schema import MISSING_TIME
