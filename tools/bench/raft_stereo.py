@@ -15,45 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from memory import LiveTensors
 
 from depthzoo import networks
 from depthzoo.networks.correlation import CorrelationOnDemand, CorrelationVolume, volume_bytes
-
-
-class LiveTensors(TorchDispatchMode):
-    """Follow the bytes of all storages that operations return, until they are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self.known: set[int] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(value, torch.Tensor):
-                self.add(value.untyped_storage())
-        return result
-
-    def add(self, storage) -> None:
-        key, size = storage.data_ptr(), storage.nbytes()
-        if not size or key in self.known:
-            return
-        self.known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self.drop, key, size)
-
-    def drop(self, key: int, size: int) -> None:
-        if key in self.known:
-            self.known.discard(key)
-            self.live -= size
 
 
 def measure(work: Callable[[], object], args: argparse.Namespace) -> tuple[float, float]:
@@ -108,7 +77,9 @@ def size(text: str) -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=size, default=(384, 1248), help="HxW, multiples of 32")
-    parser.add_argument("--network", choices=networks.names(), default="raft_stereo")
+    parser.add_argument(
+        "--network", choices=[n for n in networks.names() if "raft" in n], default="raft_stereo"
+    )
     parser.add_argument("--iterations", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--device", default="cpu")
