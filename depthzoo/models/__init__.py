@@ -42,6 +42,7 @@ _FAMILIES = (
     "depthzoo.models.monodepth2",
     "depthzoo.models.lite_mono",
     "depthzoo.models.dynamo_depth",
+    "depthzoo.models.insta_dm",
 )
 
 

@@ -8,20 +8,33 @@ networks work together is in `depthzoo.networks.insta_dm_projection`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from depthzoo.networks.insta_dm_projection import move_objects, pose_matrix
 from depthzoo.networks.precision import AutocastModule
 from depthzoo.networks.reflected import ReflectedConv, ReflectedELU
 from depthzoo.networks.resnet import ResNetEncoder
 
-__all__ = ["MULTIPLE", "DispResNet", "EgoPoseNet", "InstaDM", "MotionEstimate", "ObjPoseNet"]
+__all__ = [
+    "MULTIPLE",
+    "PARTS",
+    "DispResNet",
+    "EgoPoseNet",
+    "InstaDM",
+    "ObjPoseNet",
+    "View",
+    "without_objects",
+]
 
 MULTIPLE = 32
 """Height and width of images for `DispResNet` are multiples of this, twice as much at least."""
+
+PARTS = ("disp", "ego", "obj")
+"""Networks of `InstaDM`, and the prefixes of their keys in it."""
 
 Trace = Callable[[str, Tensor], None]
 
@@ -191,62 +204,95 @@ class ObjPoseNet(PoseNet):
     outputs = 3
 
 
-class MotionEstimate(NamedTuple):
-    """Depth and ego-motion of consecutive images."""
+class View(NamedTuple):
+    """One of two images for `InstaDM.pair`."""
 
-    disparity: Tensor
-    """(T, 1, H, W)."""
-    forward: Tensor
-    """(T - 1, 6): points of image t + 1 to those of image t."""
-    backward: Tensor
-    """(T - 1, 6): points of image t to those of image t + 1."""
+    image: Tensor
+    """(1, 3, H, W) RGB in -1..1."""
+    depth: Tensor
+    """(1, 1, H, W)."""
+    masks: Tensor
+    """(S, 1, H, W), 1 on an object; S may be 0."""
 
 
-class InstaDM(nn.Module):
+class InstaDM(AutocastModule):
     """The three networks under one roof; each is stored in a file of its own.
 
     Parameters
     ----------
     resnet_layers : int
         Of the depth network.
+    parts : sequence of str
+        The networks that are wanted, of `PARTS`.
     """
 
-    def __init__(self, *, resnet_layers: int = 18) -> None:
+    disp: DispResNet
+    ego: EgoPoseNet
+    obj: ObjPoseNet
+
+    def __init__(self, *, resnet_layers: int = 18, parts: Sequence[str] = PARTS) -> None:
         super().__init__()
-        self.disp = DispResNet(resnet_layers=resnet_layers)
-        self.ego = EgoPoseNet()
-        self.obj = ObjPoseNet()
+        if not parts or not set(parts) <= set(PARTS):
+            expected = ", ".join(PARTS)
+            raise ValueError(f"Insta-DM: parts are some of {expected}; got {tuple(parts)}")
+        self.parts = tuple(name for name in PARTS if name in parts)
+        if "disp" in parts:
+            self.disp = DispResNet(resnet_layers=resnet_layers)
+        if "ego" in parts:
+            self.ego = EgoPoseNet()
+        if "obj" in parts:
+            self.obj = ObjPoseNet()
 
-    def use_autocast(self, dtype: str | None) -> None:
-        """Run all three under autocast to ``float16`` or ``bfloat16``; None leaves it off."""
-        for part in (self.disp, self.ego, self.obj):
-            part.use_autocast(dtype)  # type: ignore[arg-type]
+    def use_autocast(self, dtype: Literal["float16", "bfloat16"] | None) -> None:
+        """Run all under autocast; None leaves it off."""
+        for name in self.parts:
+            self.get_submodule(name).use_autocast(dtype)  # type: ignore[operator]
 
-    def forward(self, images: Tensor, background: Tensor | None = None) -> MotionEstimate:
-        """Depth of T consecutive images and the motion of the camera between them.
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Disparity, see `DispResNet`."""
+        return [self.disp(image)]
+
+    def pair(
+        self, first: View, second: View, intrinsics: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Motion between two images, one after the other.
 
         Parameters
         ----------
-        images : Tensor
-            (T, 3, H, W) RGB in -1..1.
-        background : Tensor, optional
-            (T, 1, H, W), 0 on instances of objects that may move, else 1. A pair of images is seen
-            through the masks of both.
+        first, second : View
+            Masks of both are of the same objects in the same order.
+        intrinsics : Tensor
+            (1, 3, 3), pixels of this size.
+
+        Returns
+        -------
+        Tensor, Tensor
+            (1, 6) ego-motion: from the second camera to the first, and back.
+        Tensor, Tensor
+            (S, 3) translations of the objects, likewise, each in the axes of the camera it starts
+            from; empty without masks.
         """
-        disparity = torch.cat([self.disp(image) for image in _singly(images)])
-        earlier, later = images[:-1], images[1:]
-        if background is not None:
-            seen = background[:-1] * background[1:]
-            earlier, later = earlier * seen, later * seen
-        pairs = list(zip(_singly(earlier), _singly(later), strict=True))
-        none = images.new_zeros((0, EgoPoseNet.outputs))
-        forward = torch.cat([none, *(self.ego(b, a) for a, b in pairs)])
-        backward = torch.cat([none, *(self.ego(a, b) for a, b in pairs)])
-        return MotionEstimate(disparity, forward, backward)
+        earlier, later = without_objects(first, second)
+        back, onwards = self.ego(later, earlier), self.ego(earlier, later)
+        if not len(first.masks):
+            none = back.new_zeros((0, ObjPoseNet.outputs))
+            return back, onwards, none, none
+        moved = [
+            move_objects(view.image, view.masks, view.depth, pose_matrix(ego), intrinsics)
+            for view, ego in ((first, onwards), (second, back))
+        ]
+        objects_back = self.obj(second.image * second.masks, moved[0].image)
+        objects_onwards = self.obj(first.image * first.masks, moved[1].image)
+        return back, onwards, objects_back, objects_onwards
 
 
-def _singly(images: Tensor) -> list[Tensor]:
-    return [images[t : t + 1] for t in range(len(images))]
+def without_objects(first: View, second: View) -> tuple[Tensor, Tensor]:
+    """Return both images with the objects of either blacked out, which is grey."""
+    masks = torch.cat([first.masks, second.masks])
+    if not len(masks):
+        return first.image, second.image
+    seen = 1 - masks.amax(0, keepdim=True)
+    return first.image * seen, second.image * seen
 
 
 def _check_layers(layers: int, allowed: tuple[int, ...] = (18, 50)) -> None:
