@@ -139,6 +139,6 @@ def load(
     wanted = {f"{name}.pth" for part in parts for name in _FILES[part]}
     files = tuple(file for file in card.weights if file.file in wanted)
     checkpoints = load_checkpoints(replace(card, weights=files), network, weights)
-    warn_of_other_size(card, model.size, checkpoints[0].extra)
+    warn_of_other_size(card, model.size, checkpoints)
     model.weights_sha256 = combined_digest(checkpoints)
     return model

@@ -92,6 +92,6 @@ def load(
     network = LiteMono(variant=settings["variant"], trained_width=settings["trained_width"])
     model = MonocularModel(card, network, device=device, precision=precision, **options)
     checkpoints = load_checkpoints(card, network, weights)
-    warn_of_other_size(card, model.size, checkpoints[0].extra)
+    warn_of_other_size(card, model.size, checkpoints)
     model.weights_sha256 = combined_digest(checkpoints)
     return model

@@ -18,9 +18,12 @@ from depthzoo.weights import Checkpoint, cache_folder, load_checkpoint, load_sta
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["check_options", "combined_digest", "load_checkpoints", "load_weights"]
+__all__ = ["UNTRAINED", "check_options", "combined_digest", "load_checkpoints", "load_weights"]
 
 logger = logging.getLogger(__name__)
+
+UNTRAINED = "untrained"
+"""In the place of weights: leave the network as it is made, to measure time and memory."""
 
 
 def check_options(card: Card, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -39,6 +42,8 @@ def load_weights(card: Card, network: nn.Module, weights: str | Path | None) -> 
 def combined_digest(checkpoints: list[Checkpoint]) -> str:
     """SHA-256 of the file; of the digests in order, where there are several."""
     digests = [checkpoint.sha256 for checkpoint in checkpoints]
+    if not digests:
+        return UNTRAINED
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -55,7 +60,7 @@ def load_checkpoints(
     network : Module
         A file with a `prefix` fills the sub-network of that name.
     weights : path
-        The file, the archive around the files, or the folder that holds them.
+        The file, the archive around the files, or the folder that holds them; or `UNTRAINED`.
 
     Returns
     -------
@@ -71,6 +76,9 @@ def load_checkpoints(
     """
     if weights is None:
         raise UsageError(_how_to_get(card))
+    if weights == UNTRAINED:
+        logger.warning("%s is untrained: its predictions mean nothing", card.name)
+        return []
     path = _common_folder(card, Path(weights))
     checkpoints = []
     for file in card.weights:

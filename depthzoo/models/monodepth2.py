@@ -96,6 +96,6 @@ def load(
     network = Monodepth2(pose=card.settings["pose"])
     model = Monodepth2Model(card, network, device=device, precision=precision, **options)
     checkpoints = load_checkpoints(card, network, weights)
-    warn_of_other_size(card, model.size, checkpoints[0].extra)
+    warn_of_other_size(card, model.size, checkpoints)
     model.weights_sha256 = combined_digest(checkpoints)
     return model
