@@ -320,6 +320,8 @@ class DynamoDepth(AutocastModule):
         intrinsics, offset, time_step
             As for `compose_scene`.
         """
+        if offset not in OFFSETS:
+            raise ValueError(f"Dynamo-Depth: offset is -1 or 1; got {offset}")
         depth = depth_of(self(target, (0,))[0])
         poses = {-1: self.relative_pose(previous, target), 1: self.relative_pose(following, target)}
         motion = self.motion(previous, target, following, ego_motion(poses))
@@ -369,8 +371,6 @@ def compose_scene(
     time_step : float or (N,) Tensor
         Time to the neighbour over the median time between frames of the training.
     """
-    if offset not in OFFSETS:
-        raise ValueError(f"Dynamo-Depth: offset is -1 or 1; got {offset}")
     step = torch.as_tensor(time_step, dtype=depth.dtype, device=depth.device).view(-1, 1, 1, 1)
     points = back_project(depth, intrinsics)
     mask = motion.logits[0].sigmoid()
