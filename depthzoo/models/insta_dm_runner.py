@@ -81,7 +81,7 @@ class InstaDMModel(MonocularModel):
         frames = view_frames(sample, "rgb", model=self.card.name)
         kept: list[Tensor] = []
         parts: dict[str, Any] = {"depth": self._depths(frames, kept)}
-        several = len(frames) > 1 and "pose" in self.outputs
+        several = len(frames) > 1 and len(self.outputs) > 1
         masks = self._masks(sample, frames) if several else None
         meta = self._meta(objects="no 'instances' in the sample" if masks is None else "masked")
         if several:
@@ -174,7 +174,7 @@ class InstaDMModel(MonocularModel):
                 moves.append(dict(zip(numbers, pairs, strict=True)))
             steps.append(pose_matrix(back.double())[0].cpu().numpy())
         poses = chained(iter(steps))
-        found: dict[str, Any] = {"pose": poses}
+        found: dict[str, Any] = {"pose": poses} if "pose" in self.outputs else {}
         if with_objects:
             assert masks is not None and intrinsics is not None
             found["object_poses"] = _places(depths, masks, intrinsics, poses)
