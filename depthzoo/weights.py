@@ -48,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 Plain = bool | int | float | str | None
 
+_ANYTHING = "*"  # of what a file may name
+_MOST_NAMES = 64  # that a file may then have
 _PREFIX = "module."  # left by a data-parallel wrapper
 _MEMBER = re.compile(r"\d\.")  # left by a sequence of model and losses
 
@@ -115,7 +117,8 @@ def load_checkpoint(
         A PyTorch file, a safetensors file, a zip archive or a folder that holds `member`.
     allow : sequence
         What this very file may name beyond tensors: classes, which are then built, or dotted names
-        (``"utils.parse_config.ConfigParser"``), in whose place stands an object without content.
+        (``"utils.parse_config.ConfigParser"``), in whose place stands an object without content;
+        ``"*"`` puts such an object in the place of whatever it names.
     member : str, optional
         File name inside a given archive or folder.
     sha256 : str, optional
@@ -182,13 +185,20 @@ def _digest(file: IO[bytes]) -> str:
 
 
 def _unpickle(path: Path, file: IO[bytes], allow: Sequence[Any]) -> object:
+    known = [_allowed(entry) for entry in allow if entry != _ANYTHING]
+    met: set[str] = set()
     try:
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals(list(map(_allowed, allow))),
-        ):
-            warnings.simplefilter("ignore")  # about pickle protocols
-            return torch.load(file, map_location="cpu", weights_only=True)
+        while True:
+            try:
+                return _restricted_load(file, known)
+            except pickle.UnpicklingError as error:
+                wanted = _forbidden_name(str(error))
+                if _ANYTHING not in allow or wanted is None or "." not in wanted or wanted in met:
+                    raise
+                if len(met) == _MOST_NAMES:
+                    raise
+                met.add(wanted)
+                known.append(_allowed(wanted))
     except pickle.UnpicklingError as error:
         wanted = _forbidden_name(str(error))
         if wanted:
@@ -202,11 +212,19 @@ def _unpickle(path: Path, file: IO[bytes], allow: Sequence[Any]) -> object:
         raise FormatError(f"{path}: cut short or damaged ({reason}); download it again") from None
 
 
+def _restricted_load(file: IO[bytes], known: list[Any]) -> object:
+    file.seek(0)
+    with warnings.catch_warnings(), torch.serialization.safe_globals(known):
+        warnings.simplefilter("ignore")  # about pickle protocols
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _forbidden_name(message: str) -> str | None:
     """Return what the restricted unpickler refused, out of its message."""
     for mark in (
         "Unsupported global: GLOBAL ",
         "Unsupported class ",
+        "Trying to load unsupported GLOBAL ",
         "Trying to load unsupported ",
     ):
         _, found, rest = message.partition(mark)
