@@ -43,6 +43,7 @@ _FAMILIES = (
     "depthzoo.models.lite_mono",
     "depthzoo.models.dynamo_depth",
     "depthzoo.models.insta_dm",
+    "depthzoo.models.dynamic_multiframe_depth",
 )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 
 from depthdata.errors import UsageError
 
-__all__ = ["autocast_of", "device_of"]
+__all__ = ["autocast_of", "device_of", "full_float32"]
 
 _AUTOCAST: dict[str, Literal["float16", "bfloat16"] | None] = {
     "fp32": None,
@@ -37,3 +39,17 @@ def device_of(name: str, model: str) -> torch.device:
             "devices; give device='cpu'"
         )
     return device
+
+
+@contextmanager
+def full_float32(device: torch.device, precision: str) -> Iterator[None]:
+    """Keep the convolutions of a GPU from rounding to TF32 where ``fp32`` was asked for."""
+    if device.type != "cuda" or precision != "fp32":
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32  # matrix products are exact unless asked otherwise
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

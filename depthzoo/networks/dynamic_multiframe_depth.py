@@ -176,7 +176,7 @@ class DynamicMultiframeDepth(AutocastModule):
         Parameters
         ----------
         keyframe : Tensor
-            (N, 3, H, W) RGB in -0.5..0.5; H and W are multiples of 16, at least 32.
+            (N, 3, H, W) RGB in -0.5..0.5; H and W are multiples of 16.
         keyframe_pose : Tensor
             (N, 4, 4) camera to world, metres.
         keyframe_intrinsics : Tensor
@@ -206,6 +206,14 @@ class DynamicMultiframeDepth(AutocastModule):
         if trace is not None:
             trace("cost_volume", volume)
         return self.estimate(keyframe, volume, scales, trace)
+
+    def single(self, keyframe: Tensor) -> Tensor:
+        """Predict inverse depth (N, 1, H, W) from the keyframe alone, the mono branch."""
+        _check_size(keyframe)
+        with self._autocast(keyframe):
+            features = self._feature_extractor(keyframe + 0.5, levels=_LEVELS)
+            inverse: Tensor = self.mono_module(keyframe, features)[0]
+        return inverse.to(keyframe.dtype)
 
     def estimate(
         self,
@@ -263,6 +271,10 @@ class DynamicMultiframeDepth(AutocastModule):
                 f"{_NAME} takes one frame or more beside the keyframe, each with pose and "
                 f"intrinsics; got {len(frames)}, {len(poses)} and {len(intrinsics)}"
             )
-        height, width = keyframe.shape[-2:]
-        if height % MULTIPLE or width % MULTIPLE or min(height, width) < MULTIPLE:
-            raise ValueError(f"{_NAME} takes multiples of {MULTIPLE} as size; got {height}x{width}")
+        _check_size(keyframe)
+
+
+def _check_size(image: Tensor) -> None:
+    height, width = image.shape[-2:]
+    if height % MULTIPLE or width % MULTIPLE or min(height, width) < MULTIPLE:
+        raise ValueError(f"{_NAME} takes multiples of {MULTIPLE} as size; got {height}x{width}")
