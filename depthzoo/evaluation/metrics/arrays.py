@@ -28,6 +28,7 @@ __all__ = [
     "numbers",
     "same_shape",
     "together",
+    "whole",
 ]
 
 Array = Any
@@ -77,6 +78,11 @@ def double(array: Array) -> Array:
     if isinstance(array, np.ndarray):
         return array.astype(np.float64, copy=False)
     return array.double()
+
+
+def whole(array: Array) -> Array:
+    """Return the array as int64, cut towards zero."""
+    return array.astype(np.int64) if isinstance(array, np.ndarray) else array.long()
 
 
 def booleans(array: Array) -> Array:
