@@ -20,6 +20,7 @@ _VARINT, _EIGHT, _LENGTH, _FOUR = 0, 1, 2, 5
 _DOUBLE, _FLOAT = struct.Struct("<d"), struct.Struct("<f")
 _GROUPS = 5  # of 7 bits: what 32-bit values need
 _LONGEST = 10  # bytes of a varint
+_BLOCK = 1 << 16  # bytes of packed varints
 
 
 class Message:
@@ -204,11 +205,24 @@ def unpack_varints(data: bytes | memoryview, where: str = "varints") -> npt.NDAr
     array([ -1,   0, 128], dtype=int32)
     """
     octets = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(octets < 0x80)
-    if not len(octets):
-        return np.empty(0, np.int32)
-    if not len(ends) or ends[-1] != len(octets) - 1:
+    if len(octets) and octets[-1] >= 0x80:
         raise FormatError(f"{where}: the last varint has no end; damaged")
+    out = np.empty(np.count_nonzero(octets < 0x80), np.int32)
+    filled = start = 0
+    while start < len(octets):  # in blocks: what fits into the cache is faster
+        stop = min(start + _BLOCK, len(octets))
+        tail = np.flatnonzero(octets[stop - 1 : stop + _LONGEST] < 0x80)
+        if not len(tail):
+            raise FormatError(f"{where}: a varint of more than {_LONGEST} bytes; damaged")
+        stop += int(tail[0])  # the block ends with a varint
+        values = _unpacked(octets[start:stop], where)
+        out[filled : filled + len(values)] = values
+        filled, start = filled + len(values), stop
+    return out
+
+
+def _unpacked(octets: npt.NDArray[np.uint8], where: str) -> npt.NDArray[np.int32]:
+    ends = np.flatnonzero(octets < 0x80)
     if len(ends) == len(octets):  # all below 128
         return octets.astype(np.int32)
     starts = np.empty_like(ends)

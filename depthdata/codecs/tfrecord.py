@@ -22,6 +22,7 @@ Verify = Literal["none", "length", "full"]
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = 4
+_POOL = 3  # payloads: the one that is read while the last is in use, and one in between
 
 
 class Record(NamedTuple):
@@ -32,7 +33,7 @@ class Record(NamedTuple):
 
 
 class RecordFile:
-    """The records of a file; one payload is in memory at a time.
+    """The records of a file; a payload's memory is used again when nothing refers to it.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class RecordFile:
             raise FormatError(f"{path} cannot be read: {error.strerror or error}") from error
         self._size = os.fstat(self._file.fileno()).st_size
         self._index: list[Record] | None = None
+        self._buffers: list[bytearray] = []
 
     def __enter__(self) -> RecordFile:
         return self
@@ -102,7 +104,8 @@ class RecordFile:
     def _scan(self) -> Iterator[Record]:
         offset, number = 0, 0
         while offset < self._size:
-            header = self._read(offset, _HEADER.size, number, "its header")
+            header = bytearray(_HEADER.size)
+            self._read(memoryview(header), offset, number, "its header")
             length, crc = _HEADER.unpack(header)
             if self._verify != "none" and masked_crc32c(header[:8]) != crc:
                 raise FormatError(
@@ -116,8 +119,10 @@ class RecordFile:
             offset, number = end, number + 1
 
     def _payload(self, number: int, record: Record) -> memoryview:
-        data = self._read(record.offset, record.length + _FOOTER, number, "its payload")
-        payload = memoryview(data)[: record.length]
+        size = record.length + _FOOTER
+        data = memoryview(self._buffer(size))[:size]
+        self._read(data, record.offset, number, "its payload")
+        payload = data[: record.length].toreadonly()
         if self._verify == "full":
             (crc,) = struct.unpack_from("<I", data, record.length)
             if masked_crc32c(payload) != crc:
@@ -127,15 +132,27 @@ class RecordFile:
                 )
         return payload
 
-    def _read(self, offset: int, size: int, number: int, what: str) -> bytes:
-        parts, missing = [], size
-        while missing:
-            part = os.pread(self._file.fileno(), missing, offset + size - missing)
-            if not part:
-                raise self._cut(number, offset, offset + size, what)
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+    def _buffer(self, size: int) -> bytearray:
+        """Return memory that nobody looks into any more: new pages cost more than the reading."""
+        for i, buffer in enumerate(self._buffers):
+            try:
+                buffer.append(buffer.pop())  # refused while a view shows into it
+            except BufferError:
+                continue
+            if len(buffer) < size:
+                self._buffers[i] = buffer = bytearray(size + size // 8)
+            return buffer
+        buffer = bytearray(size + size // 8)
+        self._buffers = [*self._buffers[-(_POOL - 1) :], buffer]
+        return buffer
+
+    def _read(self, into: memoryview, offset: int, number: int, what: str) -> None:
+        done = 0
+        while done < len(into):
+            count = os.preadv(self._file.fileno(), [into[done:]], offset + done)
+            if not count:
+                raise self._cut(number, offset, offset + len(into), what)
+            done += count
 
     def _cut(self, number: int, offset: int, end: int, what: str = "the record") -> FormatError:
         return FormatError(

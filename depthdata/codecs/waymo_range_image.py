@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +19,12 @@ from depthdata.codecs.protobuf import Message
 from depthdata.codecs.waymo_frame import Frame, LaserCalibration
 from depthdata.errors import FormatError
 
-__all__ = ["LaserReturn", "laser_returns", "laser_segmentation"]
+__all__ = ["LaserReturn", "image_returns", "laser_returns", "laser_segmentation"]
 
 Float = npt.NDArray[np.float64]
 
-_MOST = 1 << 28  # bytes of one range image; the largest real one has 4 MB
+_MOST = 1 << 25  # bytes of one matrix; the largest real one has 4 MB
+_BLOCK = 1 << 14  # points
 
 
 class LaserReturn(NamedTuple):
@@ -88,26 +90,77 @@ def laser_returns(
         if calibration is None:
             raise FormatError(f"{where}: a range image without calibration")
         cells = _floats(blob, f"{where}, return {echo}")
-        if cells.ndim != 3 or cells.shape[2] < 3:
-            raise FormatError(f"{where}: expected a range image (H, W, 4), found {cells.shape}")
-        shape = cells.shape[:2]
-        flat = cells.reshape(-1, cells.shape[2])
-        cell = np.flatnonzero(flat[:, 0] > 0)
-        values = flat[cell]
         if poses is None:  # the second echo uses those of the first
-            poses = _cell_poses(message, shape, where)
-        points = _sensor_to_vehicle(values[:, 0], cell, shape, calibration)
-        if poses is not None:
-            points = _deskew(points, poses[cell], frame.T_world_vehicle)
-        out[echo] = LaserReturn(
-            points,
-            values[:, :3].copy(),
-            values[:, 3] == 1 if values.shape[1] > 3 else np.zeros(len(cell), np.bool_),
-            _projection(image, cell, shape, where) if projection else None,
-            cell,
-            (int(shape[0]), int(shape[1])),
+            poses = _optional(_floats, message.message(2).data(4), f"{where}, poses")
+        seen = image.data(3) if projection else memoryview(b"")
+        out[echo] = image_returns(
+            cells,
+            calibration,
+            frame.T_world_vehicle,
+            poses=poses,
+            projection=_optional(_integers, seen, f"{where}, camera projection"),
+            where=where,
         )
     return out
+
+
+def image_returns(
+    cells: npt.NDArray[np.float32],
+    calibration: LaserCalibration,
+    T_world_vehicle: Float,
+    *,
+    poses: npt.NDArray[np.float32] | None = None,
+    projection: npt.NDArray[np.int32] | None = None,
+    where: str = "range image",
+) -> LaserReturn:
+    """Return the points of a range image.
+
+    Parameters
+    ----------
+    cells : (H, W, 4) float32
+        Range (m; above 0 where there is a return), intensity, elongation, no-label zone.
+    calibration : LaserCalibration
+    T_world_vehicle : (4, 4)
+        In the middle of the sweep.
+    poses : (H, W, 6) float32, optional
+        Roll, pitch, yaw, x, y, z of the vehicle at each cell.
+    projection : (H, W, 6) int32, optional
+    where : str
+        Names the image in errors.
+
+    Raises
+    ------
+    FormatError
+        The shapes do not go together.
+    """
+    if cells.ndim != 3 or cells.shape[2] < 3:
+        raise FormatError(f"{where}: expected a range image (H, W, 4), found {cells.shape}")
+    shape = (int(cells.shape[0]), int(cells.shape[1]))
+    for other, name in ((poses, "poses"), (projection, "projections")):
+        if other is not None and other.shape != (*shape, 6):
+            raise FormatError(f"{where}: expected {name} {(*shape, 6)}, found {other.shape}")
+    if calibration.inclinations.size not in (0, shape[0]):
+        raise FormatError(
+            f"{where}: {calibration.inclinations.size} beam inclinations for {shape[0]} rows"
+        )
+    flat = cells.reshape(-1, cells.shape[2])
+    cell = np.flatnonzero(flat[:, 0] > 0)
+    values = flat[cell]
+    points = np.empty((len(cell), 3))
+    for start in range(0, len(cell), _BLOCK):  # what fits into the cache is faster
+        part = slice(start, start + _BLOCK)
+        found = _sensor_to_vehicle(values[part, 0], cell[part], shape, calibration)
+        if poses is not None:
+            found = _deskew(found, poses.reshape(-1, 6)[cell[part]], T_world_vehicle)
+        points[part] = found.T
+    return LaserReturn(
+        points,
+        values[:, :3].copy(),
+        values[:, 3] == 1 if values.shape[1] > 3 else np.zeros(len(cell), np.bool_),
+        None if projection is None else projection.reshape(-1, 6)[cell],
+        cell,
+        shape,
+    )
 
 
 def laser_segmentation(frame: Frame, laser: int, echo: int = 1) -> npt.NDArray[np.int32] | None:
@@ -122,18 +175,14 @@ def laser_segmentation(frame: Frame, laser: int, echo: int = 1) -> npt.NDArray[n
 def _sensor_to_vehicle(
     ranges: npt.NDArray[np.float32],
     cell: npt.NDArray[np.int64],
-    shape: tuple[int, ...],
+    shape: tuple[int, int],
     calibration: LaserCalibration,
 ) -> Float:
+    """Points (3, N) in the vehicle at the moment of each cell."""
     row, column = np.divmod(cell, shape[1])
-    E = calibration.T_vehicle_laser
-    height, width = int(shape[0]), int(shape[1])
-    listed = calibration.inclinations
-    if listed.size not in (0, height):
-        raise FormatError(
-            f"laser {calibration.name}: {listed.size} beam inclinations for {height} rows"
-        )
-    sines = _beams(listed.tobytes(), height, calibration.least, calibration.most)
+    E, (height, width) = calibration.T_vehicle_laser, shape
+    listed = calibration.inclinations.tobytes()
+    sines = _beams(listed, height, calibration.least, calibration.most)
     turns = _columns(width, float(np.arctan2(E[1, 0], E[0, 0])))
     distance = ranges.astype(np.float64)
     flat = distance * sines[1][row]
@@ -141,7 +190,7 @@ def _sensor_to_vehicle(
     np.multiply(flat, turns[1][column], out=sensor[0])
     np.multiply(flat, turns[0][column], out=sensor[1])
     np.multiply(distance, sines[0][row], out=sensor[2])
-    return np.ascontiguousarray((E[:3, :3] @ sensor + E[:3, 3:]).T)
+    return np.asarray(E[:3, :3] @ sensor + E[:3, 3:])
 
 
 @lru_cache(maxsize=32)
@@ -163,41 +212,24 @@ def _columns(width: int, correction: float) -> tuple[Float, Float]:
 
 
 def _deskew(points: Float, poses: npt.NDArray[np.float32], T_world_vehicle: Float) -> Float:
-    """Move points from the vehicle at the moment of their cell to the vehicle of the frame."""
+    """Move points (3, N) from the vehicle at the moment of their cell to that of the frame."""
     angles = poses[:, :3].astype(np.float64).T
     (sr, sp, sy), (cr, cp, cy) = np.sin(angles), np.cos(angles)
-    x, y, z = points.T
+    x, y, z = points
     # Rz(yaw) Ry(pitch) Rx(roll) p
     y, z = cr * y - sr * z, sr * y + cr * z
     x, z = cp * x + sp * z, cp * z - sp * x
     x, y = cy * x - sy * y, sy * x + cy * y
     moved = np.stack([x, y, z])
     moved += poses[:, 3:6].astype(np.float64).T - T_world_vehicle[:3, 3:]
-    return np.ascontiguousarray((T_world_vehicle[:3, :3].T @ moved).T)
+    return np.asarray(T_world_vehicle[:3, :3].T @ moved)
 
 
-def _cell_poses(
-    message: Message, shape: tuple[int, ...], where: str
-) -> npt.NDArray[np.float32] | None:
-    blob = message.message(2).data(4)
-    if not blob:
-        return None
-    poses = _floats(blob, f"{where}, poses")
-    if poses.shape != (*shape, 6):
-        raise FormatError(f"{where}: expected poses {(*shape, 6)}, found {poses.shape}")
-    return poses.reshape(-1, 6)
-
-
-def _projection(
-    image: Message, cell: npt.NDArray[np.int64], shape: tuple[int, ...], where: str
-) -> npt.NDArray[np.int32] | None:
-    blob = image.data(3)
-    if not blob:
-        return None
-    values = _integers(blob, f"{where}, camera projection")
-    if values.shape != (*shape, 6):
-        raise FormatError(f"{where}: expected projections {(*shape, 6)}, found {values.shape}")
-    return values.reshape(-1, 6)[cell]
+def _optional(
+    decode: Callable[[memoryview, str], npt.NDArray[Any]], blob: memoryview, where: str
+) -> npt.NDArray[Any] | None:
+    """Decode a matrix that may be absent."""
+    return decode(blob, where) if blob else None
 
 
 def _floats(blob: memoryview, where: str) -> npt.NDArray[np.float32]:

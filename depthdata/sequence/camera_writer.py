@@ -14,7 +14,7 @@ from depthdata.errors import FormatError, UsageError
 from depthdata.sequence.inputs import Blob, blob_bytes, exactly, plain_facts
 from depthdata.sequence.points import Points
 from depthdata.sequence.schema import check_stream_name, is_picture, quantity_of, stream_size
-from depthdata.sequence.spool import PointSpool
+from depthdata.sequence.spool import PointSpool, Waiting
 from depthdata.sequence.target import Target, write_all
 from depthdata.sequence.values import Missing, check_missing, to_stored
 
@@ -28,10 +28,18 @@ class CameraWriter:
     """
 
     def __init__(
-        self, target: Target, name: str, height: int, width: int, frames: int, spool_base: Any
+        self,
+        target: Target,
+        name: str,
+        height: int,
+        width: int,
+        frames: int,
+        spool_base: Any,
+        waiting: Waiting,
     ) -> None:
         self.name, self.height, self.width = name, height, width
         self._target, self._frames, self._spool_base = target, frames, spool_base
+        self._waiting = waiting
         self._streams: set[str] = set()
         self._spools: list[PointSpool] = []
         self._sinks: list[PointsSink] = []
@@ -232,7 +240,7 @@ class CameraWriter:
         """
         group, index = self._begin(name, frame_index)
         size = stream_size(name, self.height, self.width)
-        spool = PointSpool(group, self._spool_base, size)
+        spool = PointSpool(group, self._spool_base, size, self._waiting)
         self._spools.append(spool)
 
         def finish() -> None:

@@ -15,11 +15,18 @@ from depthdata.errors import UsageError
 from depthdata.sequence.points import COLUMNS, PointKind, Points, one_per_pixel
 from depthdata.sequence.target import Target, write_all
 
-__all__ = ["PointSpool"]
+__all__ = ["PointSpool", "Waiting"]
 
 _COPY = 1 << 20
 IN_MEMORY = 32 << 20
-"""Bytes of one stream that wait in memory; what is more waits in temporary files."""
+"""Bytes that wait in memory, of all streams of a file; what is more waits in temporary files."""
+
+
+class Waiting:
+    """What the points streams of one file hold in memory together, in bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
 
 
 class PointSpool:
@@ -33,10 +40,18 @@ class PointSpool:
         Gives the path of a temporary file for a name.
     size : (height, width)
         Of the picture that the points belong to.
+    shared : Waiting
+        Counts for all streams of the file.
     """
 
-    def __init__(self, group: str, place: Callable[[str], Path], size: tuple[int, int]) -> None:
-        self._group, self._place, self._size = group, place, size
+    def __init__(
+        self,
+        group: str,
+        place: Callable[[str], Path],
+        size: tuple[int, int],
+        shared: Waiting,
+    ) -> None:
+        self._group, self._place, self._size, self._shared = group, place, size, shared
         self._files: dict[str, BinaryIO] = {}
         self._waiting: dict[str, list[bytes]] = {}
         self._waiting_size = 0
@@ -66,9 +81,10 @@ class PointSpool:
             digest.update(data)
             self._waiting[name].append(data)
             self._waiting_size += len(data)
+            self._shared.size += len(data)
         self._counts.append(len(points))
         self._digests.append(digest.intdigest())
-        if self._waiting_size > IN_MEMORY:
+        if self._shared.size > IN_MEMORY:
             self._spill()
 
     def _spill(self) -> None:
@@ -79,6 +95,7 @@ class PointSpool:
                 write_all(self._files[name].fileno(), memoryview(data), self._spilled[name])
                 self._spilled[name] += len(data)
             waiting.clear()
+        self._shared.size -= self._waiting_size
         self._waiting_size = 0
 
     def copy_into(self, target: Target) -> None:

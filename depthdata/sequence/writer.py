@@ -18,6 +18,7 @@ from depthdata.sequence.inputs import plain_facts
 from depthdata.sequence.integrity import verify
 from depthdata.sequence.part import PartFile
 from depthdata.sequence.schema import FORMAT, VERSION, Profile, check_name
+from depthdata.sequence.spool import Waiting
 from depthdata.sequence.target import Target
 from depthdata.sequence.track_writer import TracksSink
 
@@ -96,6 +97,7 @@ class SequenceWriter:
         self._pairs: list[tuple[str, str, npt.NDArray[np.float64]]] = []
         self._tracks: list[TracksSink] = []
         self._part: PartFile | None = None
+        self._waiting = Waiting()
         self._target: Target | None = None
 
     def __enter__(self) -> SequenceWriter:
@@ -237,7 +239,9 @@ class SequenceWriter:
         if timestamps is not None:
             target.array(f"{group}/timestamps", _times(timestamps, frames, f"camera {name}"))
         assert self._part is not None
-        camera = CameraWriter(target, name, int(height), int(width), frames, self._part.spool)
+        camera = CameraWriter(
+            target, name, int(height), int(width), frames, self._part.spool, self._waiting
+        )
         self._cameras[name] = camera
         return camera
 

@@ -78,3 +78,16 @@ def test_a_length_that_lies_allocates_nothing(tmp_path: Path) -> None:
         list(records)
     with pytest.raises(FormatError, match="cannot be read"):
         RecordFile(tmp_path / "absent.tfrecord")
+
+
+def test_payloads_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "x.tfrecord"
+    payloads = [bytes([k]) * (50 - k) for k in range(8)]
+    path.write_bytes(b"".join(map(frame_record, payloads)))
+    with RecordFile(path) as records:
+        assert [bytes(view) for view in list(records)] == payloads
+        arrays = [np.frombuffer(view, np.uint8)[3:] for view in records]
+        assert [array.tobytes() for array in arrays] == [data[3:] for data in payloads]
+        for k, view in enumerate(records):
+            assert view == payloads[k]
+            assert view.readonly

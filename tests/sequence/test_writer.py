@@ -99,6 +99,20 @@ def test_points_that_waited_on_disk_are_the_same(
     assert files[0] == files[1] == files[2]
 
 
+def test_streams_share_what_may_wait_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 20)
+    point = Points(kind="pixel", row=_u2(1), col=_u2(1), value=np.float32([2]))  # 8 bytes
+    with _writer(tmp_path) as writer:
+        camera = _camera(writer)
+        sinks = [camera.open_points(name) for name in ("depth", "depth_return2")]
+        for sink, files in zip([*sinks, *sinks], (1, 1, 4, 4), strict=True):
+            sink.add(point)  # at 24 bytes the one that adds gives way: three columns
+            assert len(list(tmp_path.iterdir())) == files
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def _u2(*values: int) -> Any:
     return np.array(values, np.uint16)
 
