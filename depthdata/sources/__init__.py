@@ -39,6 +39,7 @@ __all__ = [
 GROUP = "depthdata.sources"
 
 _BUILT_IN = {
+    "cityscapes_vis": "depthdata.sources.cityscapes_vis",
     "dynamic_replica": "depthdata.sources.dynamic_replica",
     "eth3d": "depthdata.sources.eth3d",
     "kitti_2012": "depthdata.sources.kitti_2012",
@@ -46,6 +47,7 @@ _BUILT_IN = {
     "kitti_depth": "depthdata.sources.kitti_depth",
     "kitti_odometry": "depthdata.sources.kitti_odometry",
     "kitti_raw": "depthdata.sources.kitti_raw",
+    "kitti_vis": "depthdata.sources.kitti_vis",
     "middlebury": "depthdata.sources.middlebury",
     "nuscenes": "depthdata.sources.nuscenes",
     "sceneflow": "depthdata.sources.sceneflow",
