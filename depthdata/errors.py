@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "AbsentFrameError",
     "DepthdataError",
+    "DownloadError",
     "FormatError",
     "MissingDependencyError",
     "SourceError",
@@ -46,6 +47,10 @@ class SourceError(DepthdataError):
 
 def _rebuild_source_error(message: str, incomplete: bool) -> SourceError:
     return SourceError(message, incomplete=incomplete)
+
+
+class DownloadError(DepthdataError):
+    """A file could not be fetched, or is not what its source publishes."""
 
 
 class AbsentFrameError(DepthdataError, KeyError):
