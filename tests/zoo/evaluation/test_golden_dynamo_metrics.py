@@ -21,6 +21,16 @@ from depthzoo.evaluation.metrics.depth_points import (
     point_depth_metrics,
     scaled_disparity,
 )
+from depthzoo.evaluation.metrics.motion import MotionCounts, dynamo_thresholds
+from depthzoo.evaluation.metrics.resampling import resize
+from depthzoo.evaluation.metrics.snippets import (
+    dynamo_snippets,
+    motion_matrices,
+    odometry_poses,
+    sfm_learner_ate,
+)
+from depthzoo.networks import geometry
+from depthzoo.networks.photometric import ssim_loss
 
 pytestmark = pytest.mark.golden
 LIBRARIES = {
@@ -104,3 +114,80 @@ def test_dynamo_depth_script(path: Path) -> None:
         sums = average_labels(scores)
         exact += [total / n for k in (0, 2, 1) for total, n in sums[k].values()]
     agree(exact, wanted, 6e-4)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("path", golden_cases("eval", "dynamo_depth_motion_segmentation*.json"))
+def test_dynamo_depth_motion_segmentation(path: Path, library: str) -> None:
+    arrays = np.load(path.with_suffix(".npz"), allow_pickle=False)
+    case = json.loads(path.read_text(encoding="utf-8"))
+    width, height = case["full_res_shape_wh"]
+    wanted = case.get("false_positive_rate_by_class")
+    classes = int(arrays["sem_mask"].max()) + 1 if wanted else 0
+    thresholds = arrays["out_thrds"]
+    counts = MotionCounts(dynamo_thresholds(thresholds.size), classes=classes)
+    np.testing.assert_array_equal(counts.thresholds, thresholds.ravel())
+    for i, mask in enumerate(arrays["motion_mask"]):
+        full = resize(LIBRARIES[library](mask[0]), (height, width))
+        one = MotionCounts(counts.thresholds, classes=classes)
+        one.add(full, arrays["mot_mask"][i], arrays["sem_mask"][i] if classes else None)
+        counts.merge(one)
+    curve = counts.curve(reference=True)
+    for name in ("precision", "recall", "f1"):
+        agree(curve[name], arrays[f"out_{name}"], 1e-6)
+    if wanted:
+        shares = counts.false_positive_shares()
+        assert {str(k): v for k, v in shares.items()} == pytest.approx(wanted, abs=1e-6)
+        assert list(shares.values()) == sorted(shares.values(), reverse=True)
+        assert counts.tally_title() == case["tally_title"]
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+@pytest.mark.parametrize("path", golden_cases("eval", "dynamo_depth_odometry*.json"))
+def test_dynamo_depth_odometry(path: Path, library: Any) -> None:
+    arrays = np.load(path.with_suffix(".npz"), allow_pickle=False)
+    info = json.loads(path.read_text(encoding="utf-8"))
+    for case in info["cases"]:
+        names = ("pred_axisangle", "pred_translation", "odometry_rows", "ates", "speeds")
+        vector, move, rows, ates, speeds = (arrays[case["prefix"] + name] for name in names)
+        assert rows.shape == (case["frames"], case["values_per_row"])
+        poses = odometry_poses(library(rows))
+        motions = motion_matrices(library(vector), library(move))
+        found, pace = dynamo_snippets(motions, poses, length=info["track_length"])
+        agree(found, ates, 1e-10)
+        agree(pace, speeds, 1e-10)
+        assert len(found) == case["num_snippets"]
+        agree([found.mean(), pace.mean()], [case["mean_ate"], case["mean_speed"]], 1e-10)
+        if case["prediction_is_exact"]:
+            # the reference's own defect: the exact motion has an error
+            assert found.max() > 1e-3
+    value = sfm_learner_ate(library(arrays["ate_pred"]), library(arrays["ate_gt"]))
+    agree(value, arrays["ate_value"], 1e-10)
+
+
+@pytest.mark.parametrize("path", golden_cases("eval", "dynamo_depth_geometry*.npz"))
+def test_dynamo_depth_geometry(path: Path) -> None:
+    arrays = np.load(path, allow_pickle=False)
+    ranges = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    matrices = motion_matrices(arrays["axisangle"], arrays["translation"])
+    agree(matrices, arrays["matrix"], 1e-9)
+    # not quite a rotation (the axis is divided by angle + 1e-7): transposed, not inverted
+    agree(geometry.invert_rigid(torch.as_tensor(matrices)), arrays["matrix_inverted"], 1e-9)
+    turns = motion_matrices(arrays["axisangle"], np.zeros_like(arrays["translation"]))
+    agree(turns, arrays["rotation"], 1e-9)
+    near, far = ranges["min_depth"], ranges["max_depth"]
+    scaled = scaled_disparity(arrays["disp"], near, far)
+    agree(scaled, arrays["scaled_disp"], 1e-9)
+    agree(1 / scaled, arrays["depth_from_disp"], 1e-9)
+    agree((scaled - 1 / far) / (1 / near - 1 / far), arrays["disp_back"], 1e-9)
+    depth, transform = torch.as_tensor(arrays["depth"]), torch.as_tensor(arrays["T"])
+    intrinsics = torch.as_tensor(arrays["K"])[:, :3, :3]
+    points = geometry.back_project(depth, intrinsics)
+    agree(points.flatten(2), arrays["cam_points"][:, :3], 1e-9)
+    moved = geometry.move(points, transform)
+    agree((moved - points).flatten(2), arrays["ego_flow"], 1e-9)
+    for name, pose in (("sample", transform), ("sample_identity", None)):
+        pixels = geometry.project(points, intrinsics, pose)
+        agree(geometry.sampling_grid(pixels), arrays[name], 1e-9)
+    one, two = (torch.as_tensor(arrays[f"img{k}"]) for k in (1, 2))
+    agree(ssim_loss(one, two), arrays["ssim"], 1e-9)
