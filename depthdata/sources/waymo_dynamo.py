@@ -24,9 +24,9 @@ __all__ = [
     "depth_rows",
     "instance_records",
     "open_undistorted",
+    "prepared_points",
     "small_picture",
     "undistorted_picture",
-    "undistorted_points",
     "write_small_pictures",
 ]
 
@@ -171,14 +171,13 @@ def open_undistorted(camera: CameraWriter, frames: list[int]) -> PointsSink:
     )
 
 
-def undistorted_points(calibration: CameraCalibration, returns: list[LaserReturn]) -> Points:
-    """Return the prepared depth of a frame as points, centres of pixels at integers."""
+def prepared_points(rows: list[npt.NDArray[np.float64]]) -> Points:
+    """Return the prepared depth of a frame, by lidar, as points; pixel centres at integers."""
     from depthdata.sequence import Points
 
-    every = np.concatenate([r.points for r in returns]) if returns else np.empty((0, 3))
-    rows = depth_rows(every, calibration)
+    every = np.concatenate([np.empty((0, 3)), *rows])
     return Points(
-        kind="subpixel", x=rows[:, 0] - _EDGE, y=rows[:, 1] - _EDGE, value=rows[:, 2].copy()
+        kind="subpixel", x=every[:, 0] - _EDGE, y=every[:, 1] - _EDGE, value=every[:, 2].copy()
     )
 
 

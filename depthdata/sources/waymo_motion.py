@@ -16,7 +16,10 @@ __all__ = [
     "PANOPTIC_CLASSES",
     "InstanceMatch",
     "Labels",
+    "Motion",
+    "draw_motion",
     "match_instances",
+    "motion_of",
     "motion_values",
 ]
 
@@ -34,6 +37,9 @@ MOVABLE = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 27)
 _STATIC, _MOVING, _UNKNOWN = 0, 1, 255
 
 Labels = npt.NDArray[np.uint16]
+
+Motion = list[tuple[int, int, int]]
+"""Panoptic class, instance, and its value in masks/moving."""
 
 
 class InstanceMatch(NamedTuple):
@@ -108,18 +114,34 @@ def match_instances(
     return found
 
 
-def motion_values(
-    classes: Labels, instances: Labels, matches: list[InstanceMatch], threshold: float
-) -> npt.NDArray[np.uint8]:
-    """Return masks/moving: 1 faster than `threshold` (m/s), 0 not, 255 without a box."""
-    moving = np.full(classes.shape, _STATIC, np.uint8)
+def motion_of(matches: list[InstanceMatch], threshold: float) -> Motion:
+    """Return the value of every instance that is not known to stand: 1 moving, 255 without a box.
+
+    `threshold` is in m/s.
+    """
+    out = []
     for match in matches:
         value = _UNKNOWN
         if match.label is not None and match.label.speed is not None:
             value = _MOVING if np.linalg.norm(match.label.speed) > threshold else _STATIC
         if value:
-            moving[(classes == match.category) & (instances == match.instance)] = value
+            out.append((match.category, match.instance, value))
+    return out
+
+
+def draw_motion(classes: Labels, instances: Labels, motion: Motion) -> npt.NDArray[np.uint8]:
+    """Return masks/moving of a panoptic label: 0 where nothing is said."""
+    moving = np.full(classes.shape, _STATIC, np.uint8)
+    for category, instance, value in motion:
+        moving[(classes == category) & (instances == instance)] = value
     return moving
+
+
+def motion_values(
+    classes: Labels, instances: Labels, matches: list[InstanceMatch], threshold: float
+) -> npt.NDArray[np.uint8]:
+    """Return masks/moving: 1 faster than `threshold` (m/s), 0 not, 255 without a box."""
+    return draw_motion(classes, instances, motion_of(matches, threshold))
 
 
 def _points_seen(shape: tuple[int, ...], camera: int, returns: list[LaserReturn]) -> _Seen:

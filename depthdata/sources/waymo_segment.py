@@ -1,9 +1,8 @@
-"""One Waymo segment into a sequence file: two passes over the records, one frame in memory."""
+"""One Waymo segment into a sequence file: two passes over its frames, one in memory."""
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,35 +12,32 @@ import numpy.typing as npt
 
 from depthdata.codecs.images import decode_image
 from depthdata.codecs.waymo_camera import Shutter
-from depthdata.codecs.waymo_frame import (
-    CAMERAS,
-    LABEL_TYPES,
-    T_CAMERA_OPTICAL,
-    CameraCalibration,
-    LaserLabel,
-)
-from depthdata.codecs.waymo_range_image import LaserReturn, laser_returns
+from depthdata.codecs.waymo_frame import CAMERAS, T_CAMERA_OPTICAL, CameraCalibration
+from depthdata.codecs.waymo_range_image import LaserReturn
 from depthdata.distortion import MODEL
 from depthdata.errors import FormatError, SourceError
-from depthdata.geometry import rigid_transform, rotation_from_euler, se3_inverse
+from depthdata.geometry import rigid_transform, se3_inverse
 from depthdata.sources.card import SequenceSpec
 from depthdata.sources.waymo import SPEED_THRESHOLD
 from depthdata.sources.waymo_motion import (
     PANOPTIC_CLASSES,
-    InstanceMatch,
+    Motion,
+    draw_motion,
     match_instances,
-    motion_values,
+    motion_of,
 )
-from depthdata.sources.waymo_scan import CameraScan, Place, Scan, frames_of
+from depthdata.sources.waymo_records import RecordSegment
+from depthdata.sources.waymo_scan import CameraScan, Recording, Scan
 
 if TYPE_CHECKING:
     from depthdata.sequence import CameraWriter, Points, SequenceWriter
     from depthdata.sequence.camera_writer import PointsSink
 
-__all__ = ["write"]
+__all__ = ["write", "write_recording"]
 
 Float = npt.NDArray[np.float64]
 
+_FRONT = 1
 _EDGE = 0.5  # the source's pixel 0 begins at 0, ours has its centre there
 _USUAL_FRAMES = 190
 _DIRECTIONS = {1: "down", 2: "right", 3: "up", 4: "left", 5: "global"}
@@ -50,48 +46,54 @@ _log = logging.getLogger(__name__)
 
 
 def write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None = None) -> None:
-    """Write a segment; see `depthdata.sources.waymo.write`."""
+    """Write the segment of a record file; see `depthdata.sources.waymo.write`."""
+    write_recording(RecordSegment(Path(spec.root) / spec.files["record"]), writer, preset)
+
+
+def write_recording(
+    recording: Recording, writer: SequenceWriter, preset: str | None = None
+) -> None:
+    """Write the segment that a recording holds."""
     try:
-        _write(spec, writer, preset)
+        _write(recording, writer, preset)
     except FormatError as error:
         raise SourceError(str(error)) from error
 
 
-def _write(spec: SequenceSpec, writer: SequenceWriter, preset: str | None) -> None:
-    path = Path(spec.root) / spec.files["record"]
-    scan = Scan.of(path)
+def _write(recording: Recording, writer: SequenceWriter, preset: str | None) -> None:
+    scan = Scan.of(recording)
     if not scan.cameras:
-        raise SourceError(f"{path}: no record has an image; the file was stripped of them")
+        raise SourceError(
+            f"{recording.path}: no record has an image; the file was stripped of them"
+        )
     if 1 < len(scan.times) < _USUAL_FRAMES:
-        _log.warning("%s has %d frames, a whole segment about 198", path, len(scan.times))
+        _log.warning("%s has %d frames, a whole segment about 198", recording.path, len(scan.times))
     writer.timeline(_timeline(scan), [f"{t:06d}" for t in range(len(scan.times))])
     targets: dict[int, CameraWriter] = {}
-    ids = _object_ids(scan)
     for number in sorted(scan.cameras):
-        shared = {} if targets else _shared_facts(scan, ids)
+        shared = {} if targets else _shared_facts(scan)
         targets[number] = _camera(writer, scan, scan.cameras[number], shared)
-    with path.open("rb") as file:
-        for number, target in targets.items():
-            camera = scan.cameras[number]
-            target.encoded(
-                "rgb",
-                (_bytes(file.fileno(), path, place) for place in camera.jpegs),
-                [place.size for place in camera.jpegs],
-                encoding="jpeg",
-                frame_index=camera.frames,
-            )
-        if preset == "dynamo_depth" and 1 in targets:
-            from depthdata.sources.waymo_dynamo import write_small_pictures
+    for number, target in targets.items():
+        camera = scan.cameras[number]
+        target.encoded(
+            "rgb",
+            recording.jpegs(number, camera.frames),
+            camera.sizes,
+            encoding="jpeg",
+            frame_index=camera.frames,
+        )
+    if preset == "dynamo_depth" and _FRONT in targets:
+        from depthdata.sources.waymo_dynamo import write_small_pictures
 
-            camera = scan.cameras[1]
-            blobs = (_bytes(file.fileno(), path, place) for place in camera.jpegs)
-            write_small_pictures(targets[1], blobs, camera.calibration, camera.frames)
-        matches = _write_points(path, scan, targets, preset)
-        for number, target in targets.items():
-            _write_panoptic(file.fileno(), path, scan.cameras[number], target, matches[number])
+        camera = scan.cameras[_FRONT]
+        blobs = recording.jpegs(_FRONT, camera.frames)
+        write_small_pictures(targets[_FRONT], blobs, camera.calibration, camera.frames)
+    motion = _write_points(recording, scan, targets, preset)
+    for number, target in targets.items():
+        _write_panoptic(recording, scan.cameras[number], target, motion[number])
     for number, target in targets.items():
         _write_boxes(writer, scan.cameras[number], target.name)
-    _write_objects(writer, scan, ids)
+    _write_objects(writer, scan)
 
 
 def _camera(
@@ -158,27 +160,26 @@ def _rolling_shutter(calibration: CameraCalibration, shutters: list[Shutter]) ->
     }
 
 
-def _shared_facts(scan: Scan, ids: dict[str, int]) -> dict[str, Any]:
+def _shared_facts(scan: Scan) -> dict[str, Any]:
     return {
         "segment": scan.segment,
         **scan.stats,
         "frame_start_ns": [start * 1000 for start in scan.times],
         "T_world_rig": [pose.tolist() for pose in scan.poses],
-        "object_ids": list(ids),
+        "object_ids": list(scan.object_ids),
     }
 
 
 def _write_points(
-    path: Path, scan: Scan, targets: dict[int, CameraWriter], preset: str | None
-) -> dict[int, dict[int, list[InstanceMatch]]]:
-    """Write the points of every camera; return the boxes of panoptic instances by frame."""
-    matches: dict[int, dict[int, list[InstanceMatch]]] = {number: {} for number in targets}
-    present = set(scan.with_points)
-    if not present:
-        return matches
+    recording: Recording, scan: Scan, targets: dict[int, CameraWriter], preset: str | None
+) -> dict[int, dict[int, Motion]]:
+    """Write the points of every camera; return what moves in panoptic labels, by camera, frame."""
+    motion: dict[int, dict[int, Motion]] = {number: {} for number in targets}
+    if not scan.with_points:
+        return motion
     sinks: dict[tuple[int, int], PointsSink] = {}
     for number, target in targets.items():
-        frames = [t for t in scan.cameras[number].frames if t in present]
+        frames = [t for t in scan.cameras[number].frames if t in scan.with_points]
         for echo, name in ((1, "depth"), (2, "depth_return2")):
             sinks[number, echo] = target.open_points(
                 name,
@@ -188,45 +189,49 @@ def _write_points(
                 sensor="vehicle frame at the middle of the sweep",
                 provenance="all lidars, at the record's own camera projection",
             )
-    undistorted: PointsSink | None = None
-    if preset == "dynamo_depth" and 1 in targets:
+    prepared: PointsSink | None = None
+    if preset == "dynamo_depth" and _FRONT in targets:
         from depthdata.sources.waymo_dynamo import open_undistorted
 
-        undistorted = open_undistorted(
-            targets[1], [t for t in scan.cameras[1].frames if t in present]
-        )
-    for t, frame in enumerate(frames_of(path)):
-        if t not in present:
+        frames = [t for t in scan.cameras[_FRONT].frames if t in scan.with_points]
+        prepared = open_undistorted(targets[_FRONT], frames)
+    for t, sweep in enumerate(recording.sweeps()):
+        if t not in scan.with_points:
             continue
-        every = {laser: laser_returns(frame, laser) for laser in frame.lasers}
-        for number, camera in scan.cameras.items():
-            if t not in camera.frames:
-                continue
-            shutter = camera.shutters[camera.frames.index(t)]
-            T_cam_rig = _camera_from_rig(camera.calibration, shutter, scan.poses[t])
-            for echo in (1, 2):
-                returns = [found[echo] for found in every.values() if echo in found]
-                sinks[number, echo].add(_seen_by(number, returns, T_cam_rig))
-            firsts = [found[1] for found in every.values() if 1 in found]
-            if undistorted is not None and number == 1:
-                from depthdata.sources.waymo_dynamo import undistorted_points
+        seeing = {n: camera for n, camera in scan.cameras.items() if t in camera.frames}
+        labelled = [n for n, camera in seeing.items() if t in camera.panoptic]
+        transforms = {
+            n: _camera_from_rig(c.calibration, c.shutters[c.frames.index(t)], scan.poses[t])
+            for n, c in seeing.items()
+        }
+        pieces: dict[tuple[int, int], list[Points]] = {
+            (number, echo): [] for number in seeing for echo in (1, 2)
+        }
+        rows: list[Float] = []
+        firsts: list[LaserReturn] = []  # kept only where all lidars are needed together
+        for returns in sweep.returns():
+            for number, echo in pieces:
+                if echo in returns:
+                    points = _seen_by(number, returns[echo], transforms[number])
+                    pieces[number, echo].append(points)
+            if 1 in returns and labelled:
+                firsts.append(returns[1])
+            if 1 in returns and prepared is not None and _FRONT in seeing:
+                from depthdata.sources.waymo_dynamo import depth_rows
 
-                undistorted.add(undistorted_points(camera.calibration, firsts))
-            if t in camera.panoptic:
-                matches[number][t] = _matches(path, camera, t, firsts, scan.labels[t])
-    return matches
+                rows.append(depth_rows(returns[1].points, seeing[_FRONT].calibration))
+        for key, parts in pieces.items():
+            sinks[key].add(_joined(parts))
+        if prepared is not None and _FRONT in seeing:
+            from depthdata.sources.waymo_dynamo import prepared_points
 
-
-def _matches(
-    path: Path,
-    camera: CameraScan,
-    t: int,
-    returns: list[LaserReturn],
-    labels: list[LaserLabel],
-) -> list[InstanceMatch]:
-    with path.open("rb") as file:
-        classes, instances = _panoptic(file.fileno(), path, camera, t)
-    return match_instances(classes, instances, camera.calibration.name, returns, labels)
+            prepared.add(prepared_points(rows))
+        labels = sweep.labels() if labelled else []
+        for number in labelled:
+            classes, instances = _panoptic(recording, scan.cameras[number], t)
+            matches = match_instances(classes, instances, number, firsts, labels)
+            motion[number][t] = motion_of(matches, SPEED_THRESHOLD)
+    return motion
 
 
 def _camera_from_rig(calibration: CameraCalibration, shutter: Shutter, pose: Float) -> Float:
@@ -238,41 +243,45 @@ def _camera_from_rig(calibration: CameraCalibration, shutter: Shutter, pose: Flo
     return np.asarray(T_cam_vehicle @ T_image_rig)
 
 
-def _seen_by(number: int, returns: list[LaserReturn], T_cam_rig: Float) -> Points:
+def _seen_by(number: int, found: LaserReturn, T_cam_rig: Float) -> Points:
     """Points that a camera sees, by either of their two projections, in the source's order."""
     from depthdata.sequence import Points
 
-    columns, rows, points = [], [], []
-    for found in returns:
-        if found.projection is None:
-            continue
-        first, second = found.projection[:, 0] == number, found.projection[:, 3] == number
-        mine = np.flatnonzero(first | second)
-        pixel = np.where(first[mine, None], found.projection[mine, 1:3], found.projection[mine, 4:])
-        columns.append(pixel[:, 0])
-        rows.append(pixel[:, 1])
-        points.append(found.points[mine])
-    sensor = np.concatenate(points) if points else np.empty((0, 3))
+    projection = found.projection
+    if projection is None:
+        projection = np.zeros((len(found.points), 6), np.int32)
+    first = projection[:, 0] == number
+    mine = np.flatnonzero(first | (projection[:, 3] == number))
+    pixel = np.where(first[mine, None], projection[mine, 1:3], projection[mine, 4:])
+    sensor = found.points[mine]
     depth = sensor @ T_cam_rig[2, :3] + T_cam_rig[2, 3]
     return Points(
         kind="pixel",
-        row=np.concatenate(rows).astype(np.uint16) if rows else np.empty(0, np.uint16),
-        col=np.concatenate(columns).astype(np.uint16) if columns else np.empty(0, np.uint16),
+        row=pixel[:, 1].astype(np.uint16),
+        col=pixel[:, 0].astype(np.uint16),
         value=depth.astype(np.float32),
         sensor=sensor.astype(np.float32),
     )
 
 
+def _joined(parts: list[Points]) -> Points:
+    from depthdata.sequence import Points
+
+    dtypes = {"row": "u2", "col": "u2", "value": "f4"}
+    columns = {
+        name: np.concatenate([np.empty(0, kind), *(part.columns()[name] for part in parts)])
+        for name, kind in dtypes.items()
+    }
+    sensor = [np.empty((0, 3), np.float32), *(part.columns()["sensor"] for part in parts)]
+    return Points(kind="pixel", sensor=np.concatenate(sensor), **columns)
+
+
 def _write_panoptic(
-    file: int,
-    path: Path,
-    camera: CameraScan,
-    target: CameraWriter,
-    matches: dict[int, list[InstanceMatch]],
+    recording: Recording, camera: CameraScan, target: CameraWriter, motion: dict[int, Motion]
 ) -> None:
     if not camera.panoptic:
         return
-    frames = sorted(camera.panoptic)
+    number, frames = camera.calibration.name, sorted(camera.panoptic)
     divisors = {label.divisor for label in camera.panoptic.values()}
     facts: dict[str, Any] = {
         "divisor": sorted(divisors),
@@ -287,7 +296,7 @@ def _write_panoptic(
 
     def labels(which: int) -> Iterator[npt.NDArray[np.uint16]]:
         for t in frames:
-            yield _panoptic(file, path, camera, t)[which]
+            yield _panoptic(recording, camera, t)[which]
 
     target.dense(
         "semantics",
@@ -298,25 +307,22 @@ def _write_panoptic(
         provenance=source,
     )
     target.dense("instances", labels(1), dtype="u2", frame_index=frames, provenance=source, **facts)
-    covered = [t for t in frames if camera.panoptic[t].covered.size]
+    covered = [t for t in frames if camera.panoptic[t].covered]
     if covered:
         target.dense(
             "cameras_covered",
-            (decode_image(_bytes(file, path, camera.panoptic[t].covered)) for t in covered),
+            (decode_image(recording.covered(number, t)) for t in covered),
             dtype="u1",
             frame_index=covered,
             provenance="number of cameras that see the pixel",
         )
-    if matches:
+    if motion:
         target.dense(
             "masks/moving",
-            (
-                motion_values(*_panoptic(file, path, camera, t), matches[t], SPEED_THRESHOLD)
-                for t in sorted(matches)
-            ),
+            (draw_motion(*_panoptic(recording, camera, t), motion[t]) for t in sorted(motion)),
             dtype="u1",
             missing=255,
-            frame_index=sorted(matches),
+            frame_index=sorted(motion),
             one_means=f"on an object faster than {SPEED_THRESHOLD} m/s",
             speed_threshold=SPEED_THRESHOLD,
             provenance="panoptic instances and the speed of the 3-D box on their lidar points",
@@ -324,67 +330,45 @@ def _write_panoptic(
 
 
 def _panoptic(
-    file: int, path: Path, camera: CameraScan, t: int
+    recording: Recording, camera: CameraScan, t: int
 ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
-    label = camera.panoptic[t]
-    values = decode_image(_bytes(file, path, label.png))
-    size = (camera.calibration.height, camera.calibration.width)
+    calibration, label = camera.calibration, camera.panoptic[t]
+    values = decode_image(recording.panoptic(calibration.name, t))
+    size = (calibration.height, calibration.width)
     if values.shape != size:
         raise SourceError(
-            f"{path}: record {t}: the panoptic label of {CAMERAS[camera.calibration.name]} should "
-            f"be {size}, found {values.shape}"
+            f"{recording.path}: record {t}: the panoptic label of {CAMERAS[calibration.name]} "
+            f"should be {size}, found {values.shape}"
         )
     classes, instances = np.divmod(values.astype(np.uint16), np.uint16(max(label.divisor, 1)))
     return classes, instances
 
 
 def _write_boxes(writer: SequenceWriter, camera: CameraScan, name: str) -> None:
-    rows = [(t, label) for t, labels in sorted(camera.labels.items()) for label in labels]
-    if not rows:
+    if not camera.boxes:
         return
-    ids: dict[str, int] = {}
+    frames = sorted(camera.boxes)
+    rows = [camera.boxes[t] for t in frames]
+    centred = np.concatenate([part.rectangles for part in rows]) - [_EDGE, _EDGE, 0, 0]
     writer.boxes(
         name,
-        [t for t, _ in rows],
-        [ids.setdefault(label.id, len(ids)) for _, label in rows],
-        [LABEL_TYPES.get(label.type, "unknown") for _, label in rows],
-        [(label.centre[0] - _EDGE, label.centre[1] - _EDGE, *label.size) for _, label in rows],
+        [t for t, part in zip(frames, rows, strict=True) for _ in part.ids],
+        [i for part in rows for i in part.ids],
+        [category for part in rows for category in part.categories],
+        centred,
     )
 
 
-def _object_ids(scan: Scan) -> dict[str, int]:
-    ids: dict[str, int] = {}
-    for labels in scan.labels:
-        for label in labels:
-            ids.setdefault(label.id, len(ids))
-    return ids
-
-
-def _write_objects(writer: SequenceWriter, scan: Scan, ids: dict[str, int]) -> None:
-    rows = [(t, label) for t, labels in enumerate(scan.labels) for label in labels]
-    if not rows:
+def _write_objects(writer: SequenceWriter, scan: Scan) -> None:
+    if not any(part.ids for part in scan.objects):
         return
-    poses = [
-        scan.poses[t]
-        @ rigid_transform(rotation_from_euler(0, 0, label.box.heading), label.box.centre)
-        for t, label in rows
-    ]
-    speeds = np.array(
-        [np.full(3, np.nan) if label.speed is None else label.speed for _, label in rows]
-    )
+    speeds = np.concatenate([part.velocity for part in scan.objects])
     writer.objects(
-        [t for t, _ in rows],
-        [ids[label.id] for _, label in rows],
-        [LABEL_TYPES.get(label.type, "unknown") for _, label in rows],
-        np.stack(poses),
-        np.stack([label.box.size for _, label in rows]),
+        [t for t, part in enumerate(scan.objects) for _ in part.ids],
+        [i for part in scan.objects for i in part.ids],
+        [category for part in scan.objects for category in part.categories],
+        np.concatenate([part.T_world_box for part in scan.objects]),
+        np.concatenate([part.size for part in scan.objects]),
         velocity=speeds,
         moving=np.linalg.norm(np.nan_to_num(speeds), axis=1) > SPEED_THRESHOLD,
     )
-
-
-def _bytes(file: int, path: Path, place: Place) -> bytes:
-    data = os.pread(file, place.size, place.offset)
-    if len(data) != place.size:
-        raise SourceError(f"{path} changed while it was read")
-    return data
