@@ -186,19 +186,8 @@ def _digest(file: IO[bytes]) -> str:
 
 def _unpickle(path: Path, file: IO[bytes], allow: Sequence[Any]) -> object:
     known = [_allowed(entry) for entry in allow if entry != _ANYTHING]
-    met: set[str] = set()
     try:
-        while True:
-            try:
-                return _restricted_load(file, known)
-            except pickle.UnpicklingError as error:
-                wanted = _forbidden_name(str(error))
-                if _ANYTHING not in allow or wanted is None or "." not in wanted or wanted in met:
-                    raise
-                if len(met) == _MOST_NAMES:
-                    raise
-                met.add(wanted)
-                known.append(_allowed(wanted))
+        return _restricted_load(file, known, _MOST_NAMES if _ANYTHING in allow else 0)
     except pickle.UnpicklingError as error:
         wanted = _forbidden_name(str(error))
         if wanted:
@@ -212,11 +201,20 @@ def _unpickle(path: Path, file: IO[bytes], allow: Sequence[Any]) -> object:
         raise FormatError(f"{path}: cut short or damaged ({reason}); download it again") from None
 
 
-def _restricted_load(file: IO[bytes], known: list[Any]) -> object:
+def _restricted_load(file: IO[bytes], known: list[Any], more: int) -> object:
+    """Load a file; at most so many more names that it asks for become inert, one a try."""
     file.seek(0)
-    with warnings.catch_warnings(), torch.serialization.safe_globals(known):
-        warnings.simplefilter("ignore")  # about pickle protocols
-        return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(known):
+            warnings.simplefilter("ignore")  # about pickle protocols
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        wanted = _forbidden_name(str(error))
+        entry = _allowed(wanted)
+        met = {name for _, name in (k for k in known if isinstance(k, tuple))}
+        if not more or wanted is None or "." not in wanted or wanted in met:
+            raise
+    return _restricted_load(file, [*known, entry], more - 1)
 
 
 def _forbidden_name(message: str) -> str | None:
