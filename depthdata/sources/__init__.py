@@ -39,6 +39,7 @@ __all__ = [
 GROUP = "depthdata.sources"
 
 _BUILT_IN = {
+    "cityscapes": "depthdata.sources.cityscapes",
     "cityscapes_vis": "depthdata.sources.cityscapes_vis",
     "dynamic_replica": "depthdata.sources.dynamic_replica",
     "eth3d": "depthdata.sources.eth3d",
@@ -53,6 +54,7 @@ _BUILT_IN = {
     "sceneflow": "depthdata.sources.sceneflow",
     "sintel": "depthdata.sources.sintel",
     "waymo": "depthdata.sources.waymo",
+    "waymo_v2": "depthdata.sources.waymo_v2",
 }
 
 
