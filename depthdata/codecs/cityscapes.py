@@ -21,7 +21,7 @@ from depthdata.codecs.images import encode_png
 from depthdata.codecs.png_maps import decode_png_map
 from depthdata.codecs.reading import read_with
 from depthdata.errors import FormatError, UsageError
-from depthdata.geometry import rigid_transform, rotation_from_euler
+from depthdata.geometry import euler_from_rotation, rigid_transform, rotation_from_euler
 
 __all__ = [
     "CLASSES",
@@ -143,9 +143,7 @@ class CameraFile:
     ) -> CameraFile:
         """Return the file of a camera; the inverse of the properties."""
         K, T = np.asarray(intrinsics, np.float64), np.asarray(T_vehicle_cam, np.float64)
-        R = T[:3, :3] @ _AXES.T
-        pitch, yaw = math.asin(-R[2, 0]), math.atan2(R[1, 0], R[0, 0])
-        roll = math.atan2(R[2, 1], R[2, 2])
+        roll, pitch, yaw = map(float, euler_from_rotation(T[:3, :3] @ _AXES.T))
         place = (float(T[0, 3]), float(T[1, 3]), float(T[2, 3]))
         lens = (float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2]))
         return cls(*lens, float(baseline), pitch, roll, yaw, *place)
@@ -247,7 +245,8 @@ def decode_disparity(data: bytes) -> Levels:
     >>> decode_disparity(encode_png(np.array([[0, 1, 257]], np.uint16)))
     array([[65535,     0,   256]], dtype=uint16)
     """
-    return decode_png_map(data, "disparity", (16,)) - np.uint16(1)
+    levels: Levels = decode_png_map(data, "disparity", (16,)) - np.uint16(1)
+    return levels
 
 
 def encode_disparity(disparity: npt.NDArray[np.floating]) -> bytes:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["LAYOUTS", "write_raw"]
 
 LAYOUTS = {
+    "cityscapes": "depthdata.synthetic.layouts.cityscapes",
+    "cityscapes_vis": "depthdata.synthetic.layouts.cityscapes_vis",
     "dynamic_replica": "depthdata.synthetic.layouts.dynamic_replica",
     "eth3d": "depthdata.synthetic.layouts.eth3d",
     "kitti_2012": "depthdata.synthetic.layouts.kitti_2012",
@@ -25,11 +27,13 @@ LAYOUTS = {
     "kitti_depth": "depthdata.synthetic.layouts.kitti_depth",
     "kitti_odometry": "depthdata.synthetic.layouts.kitti_odometry",
     "kitti_raw": "depthdata.synthetic.layouts.kitti_raw",
+    "kitti_vis": "depthdata.synthetic.layouts.kitti_vis",
     "middlebury": "depthdata.synthetic.layouts.middlebury",
     "nuscenes": "depthdata.synthetic.layouts.nuscenes",
     "sceneflow": "depthdata.synthetic.layouts.sceneflow",
     "sintel": "depthdata.synthetic.layouts.sintel",
     "waymo": "depthdata.synthetic.layouts.waymo",
+    "waymo_v2": "depthdata.synthetic.layouts.waymo_v2",
 }
 """Name of the source dataset -> module that writes its layout."""
 
