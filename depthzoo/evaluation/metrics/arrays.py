@@ -28,6 +28,7 @@ __all__ = [
     "numbers",
     "same_shape",
     "together",
+    "total",
     "whole",
 ]
 
@@ -111,10 +112,27 @@ def numbers(values: Sequence[Any]) -> list[float]:
     return [float(v) for v in values]
 
 
+def total(values: Array) -> Any:
+    """Return the sum of all values, 0-dimensional; of bool the number that are True."""
+    if isinstance(values, np.ndarray) and values.dtype == bool:
+        return np.count_nonzero(values)  # many times faster than a sum
+    return values.sum()
+
+
 def flat_indices(mask: Array) -> Array:
-    """Return the flat (row-major) indices of the True pixels."""
+    """Return the flat (row-major) indices of the True pixels.
+
+    >>> flat_indices(np.array([[False, True], [True, False]])).tolist()
+    [1, 2]
+    """
     if isinstance(mask, np.ndarray):
-        return np.flatnonzero(mask)
+        found = np.count_nonzero(mask)
+        if not 0.03 * mask.size < found <= 0.1 * mask.size:
+            return np.flatnonzero(mask)
+        # up to a tenth NumPy hops from one True to the next and mispredicts every hop; with
+        # more of them at the end it goes through all without branches, twice as fast
+        filler = np.ones(mask.size // 10, bool)
+        return np.flatnonzero(np.concatenate([mask.reshape(-1), filler]))[:found]
     return mask.reshape(-1).nonzero().reshape(-1)
 
 

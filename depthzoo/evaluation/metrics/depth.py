@@ -18,6 +18,7 @@ from depthzoo.evaluation.metrics.arrays import (
     middle_median,
     same_shape,
     together,
+    total,
 )
 from depthzoo.evaluation.metrics.measure import Errors, Metric, finish_sums
 
@@ -100,14 +101,14 @@ def measure_given(
     given : (N,) bool
         Those that have a prediction.
     """
-    total = int(given.shape[0])
-    pixels = int(given.sum())
-    if pixels < total:
+    pixels = int(total(given))
+    missing = int(given.shape[0]) - pixels
+    if missing:
         prediction, truth = prediction[given], truth[given]
     errors = Errors(prediction, truth)
-    sums = [m.quantity(errors).sum() for m in metrics.values()]
-    values: dict[str, Any] = finish_sums(metrics, sums, pixels, total - pixels)
-    return values | {"pixels": pixels, "missing": total - pixels}
+    sums = [total(m.quantity(errors)) for m in metrics.values()]
+    values: dict[str, Any] = finish_sums(metrics, sums, pixels, missing)
+    return values | {"pixels": pixels, "missing": missing}
 
 
 def median_scale(prediction: Any, truth: Any, *, median: str = "middle") -> float:
@@ -197,7 +198,6 @@ def depth_map_metrics(
 
     Examples
     --------
-    >>> import numpy as np
     >>> found = depth_map_metrics([[1.0, 2.0]], [[2.0, 4.0]], alignment="median")
     >>> found["abs_rel"], found["scale"], found["pixels"]
     (0.0, 2.0, 2)
@@ -208,20 +208,16 @@ def depth_map_metrics(
     same_shape(prediction=p, truth=g)
     height, width = g.shape
     r0, r1, c0, c1 = crop_bounds(crop, height, width)
-    rows = g[r0:r1].reshape(-1)
-    picked = flat_indices(rows > low)
-    g = rows[picked]
-    inside = g < high
-    if crop is not None:
-        column = picked % width
-        inside &= (column >= c0) & (column < c1)
-    g, p = g[inside], p[r0:r1].reshape(-1)[picked[inside]]
+    rows = g[r0:r1]
+    counts = rows > low
+    counts &= rows < high
+    counts[:, :c0] = False
+    counts[:, c1:] = False
+    picked = flat_indices(counts)
+    g, p = (a[r0:r1].reshape(-1)[picked] for a in (g, p))
     given = ~xp.isnan(p) if clamp is not None else xp.isfinite(p) & (p > 0)
-    if not bool(given.all()):
-        seen, known = p[given], g[given]
-    else:
-        seen, known = p, g
-    scale = median_scale(seen, known, median=median) if alignment == "median" else 1.0
+    measured = (p, g) if bool(given.all()) else (p[given], g[given])
+    scale = median_scale(*measured, median=median) if alignment == "median" else 1.0
     if alignment == "median":
         p = p * scale
     if clamp is not None:
@@ -312,7 +308,7 @@ _TRAINING = ("abs_diff", "abs_rel", "sq_rel", "a1", "a2", "a3")
 def _batch_row(errors: Errors) -> list[float]:
     quantities = {"abs_diff": Metric("abs_diff", "", "m", True, lambda e: e.absolute, "")}
     quantities |= {name: DEPTH[name] for name in _TRAINING[1:]}
-    sums = [m.quantity(errors).sum() for m in quantities.values()]
+    sums = [total(m.quantity(errors)) for m in quantities.values()]
     return list(finish_sums(quantities, sums, len(errors)).values())
 
 

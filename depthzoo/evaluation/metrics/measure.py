@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from depthzoo.evaluation.metrics.arrays import Array, double, numbers, same_shape, together
+from depthzoo.evaluation.metrics.arrays import Array, double, numbers, same_shape, together, total
 
 __all__ = ["Errors", "Metric", "finish_sums", "pool_means"]
 
@@ -131,7 +131,7 @@ class Metric:
             NaN where there is nothing to measure.
         """
         errors = Errors(prediction, truth)
-        return finish_sums({self.name: self}, [self.quantity(errors).sum()], len(errors), missing)[
+        return finish_sums({self.name: self}, [total(self.quantity(errors))], len(errors), missing)[
             self.name
         ]
 
@@ -150,11 +150,11 @@ def finish_sums(
 ) -> dict[str, float]:
     """Turn the sums of quantities over pixels into reported values, in the order of `metrics`."""
     values: dict[str, float] = {}
-    for one, total in zip(metrics.values(), numbers(sums), strict=True):
+    for one, value in zip(metrics.values(), numbers(sums), strict=True):
         weight = pixels
         if one.missing is not None:
-            total, weight = total + one.missing * missing, weight + missing
-        values[one.name] = one.finish(total / weight) if weight else float("nan")
+            value, weight = value + one.missing * missing, weight + missing
+        values[one.name] = one.finish(value / weight) if weight else float("nan")
     return values
 
 

@@ -22,6 +22,7 @@ from depthzoo.evaluation.metrics.arrays import (
     numbers,
     same_shape,
     together,
+    total,
 )
 from depthzoo.evaluation.metrics.depth import DEPTH, DEPTH_METRICS
 from depthzoo.evaluation.metrics.measure import Errors
@@ -108,7 +109,7 @@ def sparse_depth_images(
         with np.errstate(divide="ignore"):
             errors = Errors(1 / xp.clip(near, least, None), 1 / xp.clip(far, least, None))
         with np.errstate(invalid="ignore", divide="ignore"):
-            totals += [metric.quantity(errors).sum() for metric in DEPTH.values()]
+            totals += [total(metric.quantity(errors)) for metric in DEPTH.values()]
         pixels.append(len(errors))
     table = np.array(numbers(totals), np.float64).reshape(images, len(DEPTH))
     return table, np.array(pixels, np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from depthdata.errors import UsageError
+from depthzoo.evaluation.metrics.arrays import total
 from depthzoo.evaluation.metrics.depth import DEPTH
 from depthzoo.evaluation.metrics.disparity import DISPARITY
 from depthzoo.evaluation.metrics.measure import Errors, Metric, finish_sums, pool_means
@@ -49,7 +50,7 @@ def measure(
     """
     chosen = {name: metric(name) for name in names}
     errors = Errors(prediction, truth)
-    sums = [one.quantity(errors).sum() for one in chosen.values()]
+    sums = [total(one.quantity(errors)) for one in chosen.values()]
     return finish_sums(chosen, sums, len(errors), missing)
 
 
