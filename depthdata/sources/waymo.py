@@ -16,7 +16,16 @@ from depthdata.sources.card import Card, SequenceSpec
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
 
-__all__ = ["CARD", "PRESETS", "SPEED_THRESHOLD", "VERSION", "fingerprint", "sequences", "write"]
+__all__ = [
+    "CARD",
+    "PRESETS",
+    "SPEED_THRESHOLD",
+    "SPLITS",
+    "VERSION",
+    "fingerprint",
+    "sequences",
+    "write",
+]
 
 VERSION = 1
 
@@ -83,7 +92,7 @@ CARD = Card(
     ),
 )
 
-_SPLITS = {
+SPLITS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -92,6 +101,7 @@ _SPLITS = {
     "testing": "test",
     "domain_adaptation": "domain_adaptation",
 }
+"""Folders of the dataset and the names of their splits."""
 
 
 def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:
@@ -103,13 +113,13 @@ def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:
         There is no record file.
     """
     folder = Path(root).resolve()
-    places = [folder, *(folder / name for name in _SPLITS if (folder / name).is_dir())]
+    places = [folder, *(folder / name for name in SPLITS if (folder / name).is_dir())]
     specs = [
         SequenceSpec(
             dataset=CARD.name,
             name=path.stem.partition("_with")[0],
             root=str(path.parent),
-            split=_SPLITS.get(path.parent.name),
+            split=SPLITS.get(path.parent.name),
             files={"record": path.name},
         )
         for place in places

@@ -215,7 +215,7 @@ def _write_points(
                     points = _seen_by(number, returns[echo], transforms[number])
                     pieces[number, echo].append(points)
             if 1 in returns and labelled:
-                firsts.append(returns[1])
+                firsts.append(_first_seen_by(labelled, returns[1]))
             if 1 in returns and prepared is not None and _FRONT in seeing:
                 from depthdata.sources.waymo_dynamo import depth_rows
 
@@ -261,6 +261,20 @@ def _seen_by(number: int, found: LaserReturn, T_cam_rig: Float) -> Points:
         col=pixel[:, 0].astype(np.uint16),
         value=depth.astype(np.float32),
         sensor=sensor.astype(np.float32),
+    )
+
+
+def _first_seen_by(cameras: list[int], found: LaserReturn) -> LaserReturn:
+    """Of a return only what `match_instances` needs of some cameras, to hold little."""
+    if found.projection is None:
+        return found
+    mine = np.flatnonzero(np.isin(found.projection[:, 0], cameras))
+    return found._replace(
+        points=found.points[mine],
+        polar=found.polar[:0].copy(),
+        no_label_zone=found.no_label_zone[:0].copy(),
+        projection=found.projection[mine],
+        cell=found.cell[:0].copy(),
     )
 
 
