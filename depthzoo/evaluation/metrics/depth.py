@@ -13,6 +13,7 @@ from depthdata.errors import UsageError
 from depthzoo.evaluation.metrics.arrays import (
     Array,
     booleans,
+    double,
     flat_indices,
     lower_median,
     middle_median,
@@ -218,8 +219,7 @@ def depth_map_metrics(
     given = ~xp.isnan(p) if clamp is not None else xp.isfinite(p) & (p > 0)
     measured = (p, g) if bool(given.all()) else (p[given], g[given])
     scale = median_scale(*measured, median=median) if alignment == "median" else 1.0
-    if alignment == "median":
-        p = p * scale
+    p = double(p) * scale
     if clamp is not None:
         p = xp.clip(p, *clamp)
     chosen = {name: DEPTH[name] for name in metrics}
