@@ -57,7 +57,8 @@ def write_recording(
     try:
         _write(recording, writer, preset)
     except FormatError as error:
-        raise SourceError(str(error)) from error
+        named = str(recording.path.parent) in str(error)
+        raise SourceError(f"{error}" if named else f"{recording.path}: {error}") from error
 
 
 def _write(recording: Recording, writer: SequenceWriter, preset: str | None) -> None:
