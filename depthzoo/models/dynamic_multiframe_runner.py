@@ -45,7 +45,8 @@ class DynamicMultiframeModel:
         With its weights; it is moved to `device`.
     device : str
     precision : str
-        ``fp32``, or autocast to ``fp16`` or ``bf16`` of all but the cost volume.
+        ``fp32``, or autocast to ``fp16`` or ``bf16`` of fusion and depth branch. Cost volume and
+        mono branch, where roundings would move pixels to other hypotheses, stay in float32.
     size : (height, width), optional
         Multiples of 16. The middle of each image that has this shape is cut and resized to it; that
         of the training when not given. Other shapes see more of an image: (256, 832) all of KITTI's
@@ -121,7 +122,6 @@ class DynamicMultiframeModel:
         left, top, right, bottom = crop.box
         depths = np.full((len(frames), *frames.shape[2:]), np.nan, np.float32)
         kept: dict[int, _Frame] = {}
-        predicted = 0
         for t in keyframes:
             sources = [t + o for o in self.offsets if np.isfinite(poses[t + o]).all()]
             if self.offsets and not (sources and np.isfinite(poses[t]).all()):
@@ -133,14 +133,8 @@ class DynamicMultiframeModel:
                 inverse = self._inverse_depth(kept[t], [kept[k] for k in sources])
                 depth = _enlarged(inverse, (bottom - top, right - left)).reciprocal()
                 depths[t, top:bottom, left:right] = depth[0, 0].cpu()
-            predicted += 1
             oldest = t + 1 + min(self.needs.offsets)
             kept = {k: frame for k, frame in kept.items() if k >= oldest}
-        if predicted == 0:
-            raise UsageError(
-                f"{self.card.name}: no frame of the sample has a known pose ('T_world_cam') and a "
-                "neighbour with one; give poses, or load with branch='mono'"
-            )
         return Prediction(depth=depths, invariance="metric", meta=self._meta(crop))
 
     def _keyframes(self, count: int) -> range:
@@ -170,6 +164,11 @@ class DynamicMultiframeModel:
             if len(matrices) not in (1, count) or (len(matrices) != count and side == 4):
                 raise UsageError(
                     f"{self.card.name}: {key!r} of {count} frames expected; found {len(matrices)}"
+                )
+            if not np.isfinite(matrices).all((1, 2)).any():
+                raise UsageError(
+                    f"{self.card.name}: {key!r} is unknown in every frame; give sequences with "
+                    "poses, or load with branch='mono'"
                 )
             found.append(np.broadcast_to(matrices, (count, side, side)))
         return found[0], found[1]

@@ -227,7 +227,8 @@ class DynamicMultiframeDepth(AutocastModule):
             scales = SCALES if self.training else (0,)
         if not scales or not set(scales) <= set(SCALES):
             raise ValueError(f"scales are some of {SCALES}; got {tuple(scales)}")
-        with self._autocast(keyframe):
+        # In float32: a rounding that moves a pixel to the next hypothesis shows in the result.
+        with torch.autocast(keyframe.device.type, enabled=False):
             features = self._feature_extractor(keyframe + 0.5, levels=_LEVELS)
             mono = self.mono_module(keyframe, features, (0, *(s for s in scales if s)))
         index = self._hypothesis(mono[0].detach())

@@ -71,7 +71,7 @@ class CostVolume:
 
     def depths(self, like: Tensor) -> Tensor:
         """Return the depth of the hypotheses in metres (steps,), from the farthest."""
-        near, far = torch.tensor(self.inverse_depths, dtype=torch.float32).tolist()
+        near, far = self.inverse_depths
         inverse = torch.linspace(far, near, self.steps, dtype=torch.float64, device=like.device)
         return (1 / inverse).to(like.dtype)
 

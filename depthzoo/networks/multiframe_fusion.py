@@ -115,7 +115,9 @@ class CrossCueFusion(nn.Module):
         # Several-first in what is gathered, one-first in what is kept: the order of the weights.
         attention = torch.cat(gathered, 1) if len(gathered) > 1 else gathered[0]
         fused = torch.cat(kept, 1) if len(kept) > 1 else kept[0]
-        correction = F.interpolate(self.gamma * attention, size=mono.shape[-2:], mode="nearest")
+        correction = F.interpolate(
+            self.gamma.to(attention.dtype) * attention, size=mono.shape[-2:], mode="nearest"
+        )
         fused = fused + correction
         if trace is not None:
             names = ("mono_expand", "multi_expand", "attention", "fused")

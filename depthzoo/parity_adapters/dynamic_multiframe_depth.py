@@ -61,4 +61,4 @@ def _steps(layout: str) -> list[int]:
     return [int(match[1] or 1) for match in matches if match]
 
 
-ADAPTER = Adapter(_build, _run)
+ADAPTER = Adapter(_build, _run, outputs=("out_result", "out_result_mono", "out_inv_depth_*"))

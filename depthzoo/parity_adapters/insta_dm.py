@@ -40,4 +40,4 @@ def _run(network: Any, meta: Meta, arrays: Arrays, dtype: Any) -> dict[str, Tens
     return {k: v[:, ::4, ::2, ::2] if k in _THINNED else v for k, v in results.items()}
 
 
-ADAPTER = Adapter(_build, _run)
+ADAPTER = Adapter(_build, _run, outputs=("out_disp", "out_depth", "out_pose"))
