@@ -101,7 +101,8 @@ def _check_complete(spec: SequenceSpec) -> None:
         flows = [Path(name).stem for name in kinds[kind]]
         folder = f"{spec.root}/{kind}/{scene}"
         if set(flows) <= set(images):  # named after frames: then it can be told which one is gone
-            expected = images[1:] if images[0] not in flows else images[:-1]
+            later = images[-1] in flows and images[0] not in flows
+            expected = images[1:] if later else images[:-1]
             _check_same(folder, ".flo", flows, expected)
         elif len(flows) != len(images) - 1:
             raise SourceError(
