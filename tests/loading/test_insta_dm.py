@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 import torch
 from support import golden_cases
+from torch.utils.data import DataLoader
 
 from depthdata.association import by_area, drop_empty, match_masks
+from depthdata.codecs.images import encode_png
 from depthdata.conversion import convert
+from depthdata.errors import UsageError
 from depthdata.instance_masks import instance_masks
-from depthdata.loading.insta_dm import InstaDMDataset, Views, imresize, to_tensor
-from depthdata.sequence import open_sequence
+from depthdata.loading.insta_dm import (
+    Augmentation,
+    InstaDMDataset,
+    InstaDMDepthDataset,
+    Views,
+    imresize,
+    stretched,
+    to_tensor,
+)
+from depthdata.sequence import SequenceWriter, open_sequence
+from depthdata.synthetic import SyntheticScene, write_raw
 
 JPEG = 2 * 2 / 255 + 1e-6  # two levels, where another decoder was used
 LISTS = {"ref_img": "ref_imgs", "tgt_insts": "tgt_insts", "ref_insts": "ref_insts"}
@@ -132,3 +144,129 @@ def test_transforms_are_the_published_ones(folder: Path):
     (tensor,) = (case.pop(key) for key in list(case) if key.endswith("input_tensor"))
     np.testing.assert_allclose(to_tensor(resized)[None], tensor, rtol=0, atol=1e-6)
     assert not case, list(case)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes of KITTI-VIS, one of them too short for a sample."""
+    root = tmp_path_factory.mktemp("street")
+    for number, frames, part in ((1, 4, "train"), (2, 2, "train"), (3, 3, "val")):
+        scene = SyntheticScene(seed=number, frames=frames, height=48, width=156, objects=6)
+        drive = f"2011_09_26_drive_{number:04d}_sync"
+        write_raw("kitti_vis", scene, root / "raw", drive=drive, part=part, depth=part == "val")
+    report = convert("kitti_vis", root / "raw", root / "out", jobs=1)
+    assert report.ok, report.failed
+    return root / "out"
+
+
+def _scene(number: int, frames: int) -> SyntheticScene:
+    return SyntheticScene(seed=number, frames=frames, height=48, width=156, objects=6)
+
+
+def test_instances_of_a_sample_are_one_body_each(street: Path):
+    scene, dataset = _scene(1, 4), InstaDMDataset(street, split="train", most=4)
+    assert len(dataset) == 2
+    for sample in dataset:
+        assert sample["index"]["sequence"] == "2011_09_26_drive_0001_sync_02"
+        t = sample["index"]["frame"]
+        now = scene.render(t, colour=False).instances
+        for j, other in enumerate((t - 1, t + 1)):
+            there = scene.render(other, colour=False).instances
+            target, reference = sample["tgt_insts"][j], sample["ref_insts"][j]
+            count = int(target[0, 0, 0])
+            assert count >= 2 and (target[0] == count).all() and (reference[0] == count).all()
+            assert not target[count + 1 :].any() and not reference[count + 1 :].any()
+            for one, two in zip(target[1 : count + 1], reference[1 : count + 1], strict=True):
+                assert _body(now, one) == _body(there, two) > 0
+
+
+def _body(instances: np.ndarray, mask: torch.Tensor) -> int:
+    return int(np.bincount(instances[mask.numpy() > 0]).argmax())
+
+
+def test_lists_and_splits_choose_the_scenes(street: Path):
+    names = [f"2011_09_26_drive_{n:04d}_sync_02\n" for n in (3, 1)]
+    dataset = InstaDMDataset(street, names)
+    assert [s["index"]["sequence"] + "\n" for s in dataset] == [names[0], names[1], names[1]]
+    assert [s["index"]["frame_id"] for s in dataset] == [f"{t:010d}" for t in (1, 1, 2)]
+    assert len(InstaDMDataset(street)) == 3 and len(InstaDMDataset(street, split="val")) == 1
+    with pytest.raises(UsageError, match="no scene of test; there are 2011_09_26_drive_0001"):
+        InstaDMDataset(street, split="test")
+    with pytest.raises(UsageError, match="no scene nowhere; there are"):
+        InstaDMDataset(street, ["nowhere"])
+    with pytest.raises(IndexError, match="sample 3 of 3"):
+        dataset[3]
+
+
+def test_other_datasets_are_refused(tmp_path: Path):
+    path = tmp_path / "street.h5"
+    with SequenceWriter(path, dataset="mine", sequence="street") as writer:
+        writer.timeline([0, 1, 2], ["a", "b", "c"])
+        camera = writer.camera("left", height=2, width=3, intrinsics=np.eye(3))
+        blobs = [encode_png(np.full((2, 3, 3), t, np.uint8)) for t in range(3)]
+        camera.encoded("rgb", blobs, [len(blob) for blob in blobs], encoding="png")
+    with pytest.raises(UsageError, match=r"no stream flow_forward, .* convert the prepared set"):
+        InstaDMDataset(path)
+    with pytest.raises(UsageError, match="no frame has depth"):
+        InstaDMDepthDataset(path)
+
+
+def test_augmentation_repeats_and_keeps_things_together(street: Path):
+    plain = InstaDMDataset(street, split="train", most=3)
+    dataset = InstaDMDataset(street, split="train", most=3, augment=Augmentation(), seed=4)
+    first, again = dataset[1], dataset[1]
+    torch.testing.assert_close(first["tgt_img"], again["tgt_img"], rtol=0, atol=0)
+    dataset.set_epoch(1)
+    assert not torch.equal(first["tgt_img"], dataset[1]["tgt_img"])
+    assert first["tgt_img"].shape == plain[1]["tgt_img"].shape
+    for image in (first["tgt_img"], *first["ref_imgs"]):
+        assert image.min() >= -1 and image.max() <= 1
+    K, original = first["intrinsics"], plain[1]["intrinsics"]
+    assert K[0, 0] > original[0, 0] and K[1, 1] > original[1, 1]
+    (workers,) = DataLoader(
+        InstaDMDataset(street, split="train", most=3, augment=Augmentation(), seed=4),
+        batch_size=2,
+        num_workers=1,
+    )
+    torch.testing.assert_close(workers["tgt_img"][1], first["tgt_img"], rtol=0, atol=0)
+    assert workers["tgt_insts"][0].shape == (2, 4, 48, 156)
+
+
+def test_a_point_of_an_instance_stays_with_its_camera(street: Path):
+    """What the intrinsics say of the middle of an instance holds after an enlargement."""
+    sample = InstaDMDataset(street, split="train", most=1)[0]
+    stack, K = sample["tgt_insts"][0].numpy(), sample["intrinsics"].numpy()
+    image = np.zeros((48, 156, 3), np.uint8)
+    views = Views((image,), (stack.astype(np.uint8),), K).enlarged((1.1, 1.05), (1, 3))
+    for axis, (old, new) in enumerate(zip(_middle(stack), _middle(views.stacks[0]), strict=True)):
+        ray = (old + 0.5 - K[axis, 2]) / K[axis, axis]
+        L = views.intrinsics
+        assert new + 0.5 == pytest.approx(ray * L[axis, axis] + L[axis, 2], abs=0.7)
+
+
+def _middle(stack: np.ndarray) -> tuple[float, float]:
+    row, column = np.nonzero(stack[1])
+    return float(column.mean()), float(row.mean())
+
+
+def test_without_the_stretch_colours_stay():
+    image = np.linspace(50, 99, 48 * 156 * 3).reshape(48, 156, 3)
+    views = Views((image,), (), np.eye(3, dtype=np.float32))
+    kept, changed = (
+        views.enlarged((1.0, 1.0), (0, 0), stretch=stretch).images[0] for stretch in (False, True)
+    )
+    assert np.abs(kept - image).max() <= 0.5
+    assert (changed.min(), changed.max()) == (0, 255)
+    assert (stretched(np.full((2, 2, 3), 7.0)) == 0).all()  # one colour: nothing to divide by
+
+
+def test_validation_with_depth(street: Path):
+    dataset = InstaDMDepthDataset(street, split="val")
+    scene = _scene(3, 3)
+    assert len(dataset) == 3
+    for t, sample in enumerate(dataset):
+        frame = scene.render(t, colour=False)
+        np.testing.assert_array_equal(sample["depth"], np.nan_to_num(frame.depth))
+        assert (sample["mask"][torch.from_numpy(frame.instances > 0)] == 1).all()
+        assert sample["img"].shape == (3, 48, 156) and sample["index"]["frame"] == t
+    assert len(InstaDMDepthDataset(street)) == 3
