@@ -126,7 +126,7 @@ def sequence_metrics(prediction: Any, truth: Any, valid: Any) -> dict[str, float
     same_shape(prediction=x, truth=y, valid=v)
     counts = booleans(v) & xp.isfinite(y)
     scored = counts & xp.isfinite(x)
-    error = double(x) - double(y)
+    error = xp.where(scored, double(x) - double(y), xp.zeros_like(double(x)))
     both = scored[:-1] & scored[1:]
     static, moved = abs(error[scored]), abs((error[:-1] - error[1:])[both])
     sizes = numbers([scored.sum(), both.sum(), counts.sum()])
