@@ -110,7 +110,7 @@ class _Grid(NamedTuple):
         """Fetch from (C, H * W)."""
         out = np.zeros((len(values), len(self.at)), np.float32)
         for corner, weight in zip(self.corners, self.weights, strict=True):
-            out += values[:, corner] * weight
+            out += np.take(values, corner, axis=1) * weight
         return out
 
     def only(self, keep: npt.NDArray[np.bool_]) -> _Grid:

@@ -180,12 +180,9 @@ def _scan(root: Path, split: str, city: str) -> Found:
 def _sequences(
     dataset: str, root: Path, split: str, city: str, sequence: str, kinds: dict[str, list[int]]
 ) -> Iterator[SequenceSpec]:
+    sets = {kind: set(found) for kind, found in kinds.items()}
     for name, frames in _cut(split, kinds):
-        inside = {
-            kind: sorted(frames.intersection(found))
-            for kind, found in kinds.items()
-            if frames.intersection(found)
-        }
+        inside = {kind: sorted(frames & found) for kind, found in sets.items() if frames & found}
         label = f"{city}_{sequence}" + ("" if name is None else f"_{name:06d}")
         yield SequenceSpec(
             dataset=dataset,

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from depthdata.checks import check
+from depthdata.cli import main
 from depthdata.codecs.images import decode_image, encode_png
 from depthdata.conversion import convert
 from depthdata.errors import SourceError, UsageError
@@ -464,3 +466,19 @@ def test_real_camera(real: dict[str, Sequence]):
     np.testing.assert_allclose(left.T_rig_cam[:3, 3], (1.7, 0.02624, 1.2124), atol=1e-6)
     assert left.T_rig_cam[2, 2] == pytest.approx(-np.sin(0.0384256), abs=1e-6)  # looks down
     assert check(sequence.path).ok
+
+
+@pytest.mark.parametrize("dataset", ["cityscapes", "cityscapes_vis", "kitti_vis"])
+def test_from_the_shell(dataset: str, tmp_path: Path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for arguments in (
+        ("synth", raw, "--layout", dataset, "--frames", 2, "--size", 48, 156),
+        ("convert", dataset, raw, out, "-j", 1),
+        ("verify", out),
+        ("info", dataset),
+    ):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, (arguments, result.output)
+    (found,) = out.glob("*.h5")
+    result = CliRunner().invoke(main, ["info", str(found)])
+    assert result.exit_code == 0 and "instances" in result.output
