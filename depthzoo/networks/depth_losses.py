@@ -94,15 +94,17 @@ def _usable(points: Tensor) -> Tensor:
     cosines = (sides @ sides.transpose(-1, -2)) / (norms[..., :, None] * norms[..., None, :] + 1e-8)
     flat = (cosines.abs() > _COSINE).flatten(-2).sum(-1) > 3
     near = (sides.abs() < _NEAR).any(-2).all(-1)
-    return (points[..., 2] > _LEAST_Z).all(1) & ~flat & ~near
+    usable: Tensor = (points[..., 2] > _LEAST_Z).all(1) & ~flat & ~near
+    return usable
 
 
 def _normals(triangles: Tensor) -> Tensor:
     """(m, 3) unit normals of triangles (m, 3, 3)."""
     one, two, three = triangles.unbind(1)
-    normal = torch.linalg.cross(two - one, three - one)
-    norm = normal.norm(dim=-1, keepdim=True)
-    return normal / (norm + 0.01 * (norm == 0))
+    normal: Tensor = torch.linalg.cross(two - one, three - one)
+    norm: Tensor = normal.norm(dim=-1, keepdim=True)
+    unit: Tensor = normal / (norm + 0.01 * (norm == 0))
+    return unit
 
 
 def multiframe_depth_loss(
