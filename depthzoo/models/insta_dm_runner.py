@@ -30,8 +30,10 @@ class InstaDMModel(MonocularModel):
 
     Parameters
     ----------
-    card, network, device, precision, size, batch_size, channels_last
+    card, network, device, precision, size, batch_size
         As for `MonocularModel`.
+    channels_last : bool
+        Memory format of the convolutions; on a CPU the other one takes a quarter longer.
     outputs : sequence of str, optional
         Some of ``depth``, ``pose``, ``object_poses``. Not given, all of them as far as weights and
         sample allow, and single frames are enough; named, ``pose`` makes the model need two frames,
@@ -49,9 +51,10 @@ class InstaDMModel(MonocularModel):
         *,
         outputs: Any = None,
         max_objects: int = 3,
+        channels_last: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(card, network, **options)
+        super().__init__(card, network, channels_last=channels_last, **options)
         self.outputs = wanted_outputs(card, outputs)
         if max_objects < 0:
             raise UsageError(f"{card.name}: max_objects is at least 0; got {max_objects}")
