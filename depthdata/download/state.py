@@ -114,6 +114,12 @@ class Part:
                 self.size, self.validator = size, merged
                 self._write_head()
 
+    def unlearn(self) -> None:
+        """Doubt the size; the bytes stay."""
+        with self._lock:
+            self.size = None
+            self._write_head()
+
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write bytes, then say so in the journal."""
         view = memoryview(data)

@@ -102,6 +102,9 @@ class Transfer:
         self._changes = 0
         self._blind = False  # pieces were joined without proof that they are of one version
         self._again = False
+        self._ends: set[int] = set()  # where connections ended that alone said that it is the end
+        self._end_in_doubt = False
+        self._lengths: set[int] = set()  # other lengths of the same version that the server said
 
     def run(self) -> Outcome:
         """Fetch the file; everything that the user can act on is in the outcome."""
@@ -149,6 +152,11 @@ class Transfer:
                 problem = self._mismatch(digests, size)
                 if problem is None:
                     break
+                if self._end_in_doubt:
+                    self._end_in_doubt = False
+                    self.part.unlearn()  # ask for more: it may have been cut off
+                    self.follower = self._follow()
+                    continue
                 if not self._blind or self._again:
                     self.part.discard()
                     raise FatalError(problem)
@@ -249,6 +257,8 @@ class Transfer:
         alone = self._connections == 1 or not self._ranges
         if size is None:
             return [(0, None if alone or begun else policy.first_piece)]
+        if size == 0:
+            return [(0, None)]
         have = self.part.have
         if alone:
             return list(have.gaps(0, size)) if begun else [(0, None)]
@@ -480,7 +490,11 @@ class Transfer:
                     raise ChangedError(how)
                 self._changed(how)  # nobody else writes: this answer is the new beginning
                 return
-            if other_size:
+            if other_size and answer.size is not None:
+                if answer.size in self._lengths:  # the first one was wrong
+                    self._lengths.clear()
+                    raise ChangedError(f"{part.size} bytes were said, {answer.size} are")
+                self._lengths.add(answer.size)
                 raise RetryError(f"{self.name}: the server says another length than before")
         if asked.ranged:
             self._ignored += 1
@@ -535,7 +549,9 @@ class Transfer:
             raise RetryError(f"{self.name}: {self.host} drops the connection", broke=True)
         if answer.size is None and answer.whole:
             if not answer.ends:
-                self._blind = True
+                # where it ends at the same byte twice, that is its end
+                self._end_in_doubt = position not in self._ends
+                self._ends.add(position)
                 if self.request.size is not None and position < self.request.size:
                     raise RetryError(f"{self.name}: {self.host} drops the connection", broke=True)
             self.part.learn(position, answer.validator)
