@@ -30,7 +30,8 @@ __all__ = ["ParityResult", "find_models", "iter_parity", "run_parity"]
 
 Status = Literal["ok", "FAIL", "missing", "error"]
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+HALF = ("float16", "bfloat16")
 _THINNED = re.compile(r"^(?P<name>.+)_c(?P<step>\d+)$")  # every step-th channel was stored
 _FALLBACK: dict[str, dict[str, float]] = {  # where a folder states no tolerance
     "default": {"rtol": 0.0, "atol": 2e-4},
@@ -99,7 +100,8 @@ def run_parity(
     models : iterable of str, optional
         Folder names to run, ``*`` and ``?`` allowed; all when not given.
     dtype : str
-        ``float32`` or ``float64``.
+        ``float32`` or ``float64``; ``float16`` or ``bfloat16`` for autocast, where only outputs
+        are compared, each as a whole, within the bounds that the adapter states.
     correlation : str
         ``reg`` or ``alt``, for networks that have the choice.
     device : str
@@ -127,7 +129,7 @@ def iter_parity(
 ) -> Iterator[ParityResult]:
     """Do the same as `run_parity`, handing each result out when it is there."""
     if dtype not in DTYPES:
-        raise UsageError(f"parity runs in {' or '.join(DTYPES)}; got {dtype!r}")
+        raise UsageError(f"parity runs in {', '.join(DTYPES)}; got {dtype!r}")
     if correlation not in ("reg", "alt"):
         raise UsageError(f"correlation is reg or alt; got {correlation!r}")
     for path in find_models(folder, models):
@@ -217,18 +219,28 @@ def _run_case(
     state = {key.removeprefix(prefix): torch.from_numpy(value) for key, value in seeded.items()}
     network = adapter.build(meta, correlation)
     load_state(network, state, source="manifest.json")
-    network.to(device, getattr(torch, dtype)).eval()
+    inside = "float32" if dtype in HALF else dtype
+    network.to(device, getattr(torch, inside)).eval()
+    if dtype in HALF:
+        for part in network.modules():
+            if callable(switch := getattr(part, "use_autocast", None)):
+                switch(dtype)
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     with torch.inference_mode():
-        results = adapter.run(
-            network, {**meta, "file": path.name, **case}, arrays, getattr(torch, dtype)
-        )
+        case = {"file": path.name, **case}
+        results = adapter.run(network, {**meta, **case}, arrays, getattr(torch, inside))
     tolerances = meta.get("suggested_tolerance", {}).get(dtype, _FALLBACK)
     for name, want in arrays.items():
-        if not any(fnmatchcase(name, pattern) for pattern in adapter.inputs):
-            got = _thinned(results, name)
-            yield _compare(path.parent.name, path.stem, name, got, want, tolerances)
+        if _fits(name, adapter.inputs) or (dtype in HALF and not _fits(name, adapter.outputs)):
+            continue
+        got = _thinned(results, name)
+        half = adapter.half[dtype] if dtype in HALF else None
+        yield _compare(path.parent.name, path.stem, name, got, want, tolerances, half)
+
+
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _thinned(results: Mapping[str, Tensor], name: str) -> NDArray[Any] | None:
@@ -247,6 +259,7 @@ def _compare(
     got: NDArray[Any] | None,
     want: NDArray[Any],
     tolerances: Mapping[str, Mapping[str, float]],
+    half: float | None = None,
 ) -> ParityResult:
     if got is None:
         message = "the network gives no such result"
@@ -265,6 +278,8 @@ def _compare(
     scale = float(np.nanmax(np.abs(want), initial=0.0))
     relative = largest / scale if scale else (0.0 if largest == 0.0 else float("inf"))
     worst = float(share.max(initial=0.0))
+    if half is not None:  # as a whole: single values may be anywhere at an edge
+        worst = float(np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-30)) / half
     status: Status = "ok" if worst <= 1.0 else "FAIL"
     return ParityResult(model, case, name, status, largest, relative, worst)
 

@@ -16,7 +16,11 @@ from depthdata.cli.base import EXIT_FAILED, EXIT_OK, Console, common_options
 )
 @click.option("--model", "models", multiple=True, help="Only this model; may be repeated, * fits.")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
+    "--dtype",
+    type=click.Choice(["float32", "float64", "float16", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="The last two are autocast: outputs as a whole, within stated bounds.",
 )
 @click.option(
     "--correlation",

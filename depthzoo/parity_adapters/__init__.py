@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -50,12 +50,19 @@ class Adapter:
         Patterns of array names that are inputs.
     correlations : tuple of str
         The ways of correlating that the network has.
+    outputs : tuple of str
+        Patterns of the arrays that count where the network runs in half precision.
+    half : mapping
+        ``float16`` and ``bfloat16`` to what is tolerated of an output there: the root mean square
+        of the difference over that of the recorded values.
     """
 
     build: Callable[[Meta, str], nn.Module]
     run: Callable[[nn.Module, Meta, Arrays, Any], Mapping[str, Tensor]]
     inputs: tuple[str, ...] = ("in_*",)
     correlations: tuple[str, ...] = ("reg",)
+    outputs: tuple[str, ...] = ("out_*",)
+    half: Mapping[str, float] = field(default_factory=lambda: {"float16": 0.01, "bfloat16": 0.05})
 
 
 def adapter_of(architecture: str) -> Adapter | None:

@@ -49,4 +49,4 @@ def _windows(network: Any, video: Tensor, iterations: int, size: int) -> Tensor:
     return torch.cat(maps)
 
 
-ADAPTER = Adapter(_build, _run, ("video",), ("reg", "alt"))
+ADAPTER = Adapter(_build, _run, ("video",), ("reg", "alt"), outputs=("pred_last", "disparity"))

@@ -41,4 +41,4 @@ def _run(network: nn.Module, meta: Meta, arrays: Arrays, dtype: Any) -> dict[str
     return results
 
 
-ADAPTER = Adapter(_build, _run, ("left", "right", "flow_init"), ("reg", "alt"))
+ADAPTER = Adapter(_build, _run, ("left", "right", "flow_init"), ("reg", "alt"), outputs=("flow_*",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,34 @@ def test_golden(folder: Path, dtype: str, correlation: str):
     assert {f"{result.case}.npz" for result in results} == {p.name for p in folder.glob("*.npz")}
     bad = [str(result) for result in results if not result.ok]
     assert not bad, "\n".join(bad)
+
+
+SLOW_ON_A_CPU = ("RAFTStereo", "DynamicStereo", "full (*")  # small sizes: beside the networks
+HALF_RUNS = [
+    pytest.param(*case.values, dtype, marks=case.marks, id=f"{case.id}-{dtype}")
+    for case in golden_cases("models", "*")
+    for dtype in ("bfloat16", "float16")
+    if dtype == "bfloat16"
+    or case.values[0] is None
+    or not any(fnmatchcase(architecture(case.values[0]), slow) for slow in SLOW_ON_A_CPU)
+]
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(("folder", "dtype"), HALF_RUNS)
+def test_golden_in_half_precision(folder: Path, dtype: str, tmp_path: Path):
+    """The smallest case of each; others differ in size only."""
+    few = tmp_path / folder.name
+    few.mkdir()
+    smallest = min(folder.glob("*.npz"), key=lambda path: path.stat().st_size)
+    for path in (folder / "manifest.json", folder / "meta.json", smallest):
+        (few / path.name).symlink_to(path)
+    results = [r for r in run_parity(few, dtype=dtype) if "no file case" not in r.message]
+    assert results and all(r.case == smallest.stem for r in results)
+    bad = [f"{r} {r.worst:.2f} of what is tolerated" for r in results if not r.ok]
+    assert not bad, "\n".join(bad)
+    # half precision was in use: float32 is a thousand times as exact
+    assert max(r.worst for r in results) > 1e-3
 
 
 # ------------------------------------------------- the runner, on a folder of our own making
