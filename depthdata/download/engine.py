@@ -22,7 +22,8 @@ from requests.adapters import HTTPAdapter
 from depthdata.download.diagnosis import space_line
 from depthdata.download.progress import Progress
 from depthdata.download.state import Part
-from depthdata.download.transfer import Context, Transfer
+from depthdata.download.transfer import Transfer
+from depthdata.download.transfer_connections import Context
 from depthdata.download.transfer_policy import Policy, TokenBucket
 from depthdata.download.transfer_request import Outcome, Request
 from depthdata.errors import UsageError

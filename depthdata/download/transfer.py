@@ -11,20 +11,13 @@ import contextlib
 import errno
 import os
 import threading
-import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
 
 import requests
-import urllib3
 
-from depthdata._version import __version__
 from depthdata.download import diagnosis
-from depthdata.download.progress import Progress
-from depthdata.download.ranges import pieces, range_header
+from depthdata.download.ranges import pieces
 from depthdata.download.state import Part, Validator
 from depthdata.download.state_record import locked, write_record
 from depthdata.download.transfer_answer import (
@@ -36,39 +29,19 @@ from depthdata.download.transfer_answer import (
     RetryError,
     StoppedError,
     examine,
-    read_some,
 )
+from depthdata.download.transfer_connections import Connections, Context
 from depthdata.download.transfer_digest import Follower
-from depthdata.download.transfer_policy import HostGates, Policy, TokenBucket
 from depthdata.download.transfer_request import Outcome, Request
 from depthdata.download.transfer_there import already_there
 from depthdata.errors import DownloadError
 
-__all__ = ["Context", "Transfer"]
+__all__ = ["Transfer"]
 
 SEAM = 1024  # bytes read again and compared where the server tells nothing of the file's version
 CHANGES = 3  # a file that changes more often while it is fetched is given up
 SUSPECTS = 3
-LASTING = (
-    requests.TooManyRedirects,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidSchema,
-)
 MISFITS = 3  # answers in a row that do not fit the range: then without ranges
-
-
-@dataclass
-class Context:
-    """What all files of one run share."""
-
-    session: requests.Session
-    policy: Policy
-    bucket: TokenBucket
-    progress: Progress
-    parts: int
-    gates: HostGates = field(default_factory=HostGates)
-    told_clocks: set[str] = field(default_factory=set)
 
 
 class Transfer:
@@ -85,14 +58,10 @@ class Transfer:
         self.context = context
         self.key = str(request.path)
         self.name = request.path.name
-        self.host = urlsplit(diagnosis.public_url(request.url)).netloc
-        self.session = request.session or context.session
-        self.fetched = 0
         self.notes: list[str] = []
-        self.abort = threading.Event()  # the threads of this round end
+        self.line = Connections(request, context, self._note)
         self.stopped = False  # the whole file ends
         self._lock = threading.Lock()
-        self._live: set[requests.Response] = set()
         self._queue: deque[tuple[int, int | None]] = deque()
         self._helpers: list[threading.Thread] = []
         self._problem: BaseException | None = None
@@ -130,12 +99,16 @@ class Transfer:
         except OSError as error:
             message = self._disk_line(error)
         self.context.progress.finish(self.key, status, size)
-        return Outcome(path, status, sha256, self.fetched, message)
+        return Outcome(path, status, sha256, self.line.fetched, message)
 
     def stop(self) -> None:
         """End soon, from another thread."""
         self.stopped = True
-        self._end_round()
+        self.line.hang_up()
+
+    def _note(self, line: str) -> None:
+        self.notes.append(line)
+        self.context.progress.note(line)
 
     # -- one file ---------------------------------------------------------------------------
 
@@ -193,8 +166,7 @@ class Transfer:
         return None
 
     def _start_afresh(self, line: str) -> None:
-        self.notes.append(line)
-        self.context.progress.note(line)
+        self._note(line)
         self.follower.stop()
         self.part.discard()
         self.part = Part(self.request.path)
@@ -236,7 +208,7 @@ class Transfer:
 
     def _round(self) -> BaseException | None:
         """Fetch what is missing with as many connections as help; return what ended it early."""
-        self.abort.clear()
+        self.line.abort.clear()
         if self.stopped:
             raise StoppedError
         self._problem, self._helpers = None, []
@@ -290,20 +262,10 @@ class Transfer:
             first = self._problem is None or isinstance(self._problem, StoppedError)
             if first:
                 self._problem = error
-        self._end_round()
-
-    def _end_round(self) -> None:
-        self.abort.set()
-        with self._lock:
-            live = list(self._live)
-        for response in live:
-            shutdown = getattr(response.raw, "shutdown", None)  # since urllib3 2.3
-            if shutdown is not None:
-                with contextlib.suppress(Exception):
-                    shutdown()
+        self.line.hang_up()
 
     def _work(self, *, lead: bool) -> None:
-        while not self.abort.is_set():
+        while not self.line.abort.is_set():
             try:
                 piece = self._queue.popleft()
             except IndexError:
@@ -327,14 +289,14 @@ class Transfer:
     def _finish_piece(self, piece: tuple[int, int | None], *, lead: bool) -> None:
         failures = suspects = misfits = 0
         while (missing := self._missing(*piece)) is not None:
-            if self.abort.is_set():
+            if self.line.abort.is_set():
                 raise StoppedError
             before = self.part.have.total
             try:
                 self._attempt(*missing, lead=lead)
                 failures = suspects = misfits = 0
             except RetryError as error:
-                if self.abort.is_set():
+                if self.line.abort.is_set():
                     raise StoppedError from None
                 done = self.part.have.total - before  # by all connections: the server lives
                 failures = 1 if done >= self._worth(missing) else failures + 1
@@ -367,8 +329,8 @@ class Transfer:
             seconds = max(seconds, error.wait)
         if error.crowded:
             self._connections = max(1, self._connections // 2)
-            self.context.gates.close(self.host, seconds)
-        policy.wait(seconds, self.abort)
+            self.context.gates.close(self.line.host, seconds)
+        policy.wait(seconds, self.line.abort)
 
     # -- one request ------------------------------------------------------------------------
 
@@ -385,11 +347,11 @@ class Transfer:
         if not ranged:
             start, stop = 0, None
         asked = Asked(self.name, self.request.url, start, stop, ranged)
-        with self._open(asked, if_range) as response:
+        with self.line.open(asked, if_range) as response:
             known = self.part.validator if self.part.begun else Validator()
             size = self.part.size if self.part.begun else None
             answer = examine(response, asked, known, size)
-            head = self._head(response, answer) if answer.start == 0 else b""
+            head = self.line.head(response, answer) if answer.start == 0 else b""
             if answer.whole:
                 self._take_whole(answer, asked, lead=lead)
             self._check_size(answer)
@@ -402,75 +364,6 @@ class Transfer:
                     self._extend_queue(answer)
                 self._call_helpers()
             self._pump(response, answer, asked, head)
-
-    @contextlib.contextmanager
-    def _open(self, asked: Asked, if_range: str | None) -> Iterator[requests.Response]:
-        policy = self.context.policy
-        headers = {
-            "User-Agent": f"depthdata/{__version__}",
-            "Accept": "*/*",
-            **self.request.headers,
-            "Accept-Encoding": "identity",
-        }
-        if asked.ranged:
-            headers["Range"] = range_header(asked.start, asked.stop)
-            if if_range is not None:
-                headers["If-Range"] = if_range
-        policy.wait(self.context.gates.wait_seconds(self.host), self.abort)
-        if self.abort.is_set():
-            raise StoppedError
-        try:
-            response = self.session.get(
-                asked.url,
-                headers=headers,
-                stream=True,
-                timeout=(policy.connect_timeout, policy.read_timeout),
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._network_error(error) from None
-        except ValueError as error:  # an address that makes no sense, ours or of a redirect
-            raise FatalError(f"{self.name}: {error}") from None
-        with self._lock:
-            self._live.add(response)
-        try:
-            self._tell_clock(response)
-            yield response
-        finally:
-            with self._lock:
-                self._live.discard(response)
-            response.close()
-
-    def _network_error(self, error: BaseException) -> Exception:
-        url = self.request.url
-        line = diagnosis.network_line(self.name, url, error, _proxies(url))
-        if isinstance(error, LASTING) or " certificate of " in line:
-            return FatalError(line)
-        return RetryError(line, broke=True)
-
-    def _tell_clock(self, response: requests.Response) -> None:
-        line = diagnosis.clock_line(self.host, diagnosis.clock_skew(response.headers, time.time()))
-        if line is not None and self.host not in self.context.told_clocks:
-            self.context.told_clocks.add(self.host)
-            self.notes.append(line)
-            self.context.progress.note(line)
-
-    def _head(self, response: requests.Response, answer: Answer) -> bytes:
-        """Return the first bytes of the file; a web page ends the download here."""
-        length = diagnosis.HEAD_BYTES if answer.stop is None else answer.stop
-        head = b""
-        try:
-            while len(head) < min(length, diagnosis.HEAD_BYTES):
-                data = response.raw.read1(diagnosis.HEAD_BYTES - len(head), decode_content=False)
-                if not data:
-                    break
-                head += data
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            self._count(head)
-            raise self._network_error(error) from None
-        if diagnosis.looks_like_page(head, self.name):
-            body = head + read_some(response, 65536)
-            raise FatalError(diagnosis.page_line(self.name, self.request.url, body))
-        return head
 
     def _take_whole(self, answer: Answer, asked: Asked, *, lead: bool) -> None:
         """Decide what to do with the whole file where a piece of it was asked for."""
@@ -540,63 +433,26 @@ class Transfer:
         if stop is not None and asked.stop is not None and not answer.whole:
             stop = min(stop, asked.stop)
         position = answer.start
-        for data in self._blocks(response, None if stop is None else stop - position, head):
+        for data in self.line.blocks(response, None if stop is None else stop - position, head):
             self._keep(position, data, answer)
             position += len(data)
-            if self.abort.is_set():
+            if self.line.abort.is_set():
                 raise StoppedError
         if stop is not None and position < stop:
-            raise RetryError(f"{self.name}: {self.host} drops the connection", broke=True)
+            raise RetryError(f"{self.name}: {self.line.host} drops the connection", broke=True)
         if answer.size is None and answer.whole:
             if not answer.ends:
                 # where it ends at the same byte twice, that is its end
                 self._end_in_doubt = position not in self._ends
                 self._ends.add(position)
                 if self.request.size is not None and position < self.request.size:
-                    raise RetryError(f"{self.name}: {self.host} drops the connection", broke=True)
+                    raise RetryError(
+                        f"{self.name}: {self.line.host} drops the connection", broke=True
+                    )
             self.part.learn(position, answer.validator)
             if self.request.size is not None and position != self.request.size:
                 line = diagnosis.size_line(self.name, position, self.request.size, answer.validator)
                 raise FatalError(line)
-
-    def _blocks(
-        self, response: requests.Response, left: int | None, head: bytes
-    ) -> Iterator[bytes]:
-        context, policy = self.context, self.context.policy
-        if head:
-            self._count(head)
-            yield head
-        left = None if left is None else left - len(head)
-        most = context.bucket.block(policy.block)
-        seconds, arrived = 0.0, 0
-        while left is None or left > 0:
-            began = time.monotonic()
-            try:
-                data = response.raw.read1(
-                    most if left is None else min(most, left), decode_content=False
-                )
-            except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                if self.abort.is_set():
-                    raise StoppedError from None
-                raise self._network_error(error) from None
-            if not data:
-                return
-            left = None if left is None else left - len(data)
-            self._count(data)
-            seconds, arrived = seconds + time.monotonic() - began, arrived + len(data)
-            if seconds > policy.slow_seconds:
-                if arrived < policy.slowest * seconds:
-                    yield data
-                    rate = diagnosis.human(arrived / seconds)
-                    line = f"{self.name}: {self.host} brings only {rate} a second"
-                    raise RetryError(line, broke=True)
-                seconds, arrived = 0.0, 0
-            yield data
-            context.bucket.take(len(data), self.abort)
-
-    def _count(self, data: bytes) -> None:
-        with self._lock:
-            self.fetched += len(data)
 
     def _keep(self, position: int, data: bytes, answer: Answer) -> None:
         """Write what is new; compare what is there already."""
@@ -606,8 +462,7 @@ class Transfer:
                 if not answer.whole:
                     raise ChangedError("the same bytes are different now")
                 line = f"{self.name}: changed on the server (other bytes at {start})"
-                self.notes.append(line)
-                self.context.progress.note(line)
+                self._note(line)
                 part.forget(position)
                 self.follower.stop()
                 self.follower = self._follow()
@@ -619,12 +474,3 @@ class Transfer:
             new += end - start
         self.follower.advance()
         self.context.progress.advance(self.key, new, len(data))
-
-
-def _proxies(url: str) -> dict[str, str]:
-    """Return the variables of the environment that send this address through a proxy."""
-    if not requests.utils.get_environ_proxies(url):
-        return {}
-    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
-    spelled = [spelling for name in names for spelling in (name, name.upper())]
-    return {name: os.environ[name] for name in spelled if os.environ.get(name)}

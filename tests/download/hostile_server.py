@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
     def date_time_string(self, timestamp=None) -> str:
         return formatdate(time.time() + self.owner.clock, usegmt=True)
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         owner = self.owner
         path = self.path.partition("?")[0]
         resource = owner.resources.get(path)
@@ -206,8 +206,6 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             with owner.lock:
                 owner.open -= 1
-                if self.close_connection:
-                    pass
 
     def _plain(self, status: int, body: bytes, headers=()) -> None:
         self.hit.status = status

@@ -63,8 +63,10 @@ class Plan:
         size = draw.choice([0, 1, 700, draw.randrange(70_000), draw.randrange(200_000, 700_000)])
         names = [draw.choice(KINDS) for _ in range(draw.randrange(1, 7))]
         versions = [draw.randbytes(size)]
-        for _ in range(names.count("change")):
-            versions.append(draw.randbytes(draw.choice([size, draw.randrange(1, 400_000)])))
+        versions += [
+            draw.randbytes(draw.choice([size, draw.randrange(1, 400_000)]))
+            for _ in range(names.count("change"))
+        ]
         faults: list[Fault] = []
         for name in names:
             faults += cls._faults(name, size, draw)
