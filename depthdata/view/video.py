@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,11 +11,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depthdata.errors import UsageError
 from depthdata.sequence import Sequence, open_sequence
 from depthdata.view.painting import Painter, painters, pick_camera
 from depthdata.view.panels import BACKGROUND, fit, labelled, stack_panels
 
-__all__ = ["video"]
+__all__ = ["frame_rate", "video", "write_video"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -72,8 +74,8 @@ def video(
             chosen = chosen[:_MOST_PANELS]
         across = 1 if size[1] / size[0] > _WIDE and len(chosen) <= 4 else 2
         rate = frame_rate(seq.timestamps) if fps is None else fps
-        _write(Path(out), seq, chosen, across, rate)
-    return Path(out)
+        images = (_compose(seq, chosen, across, t) for t in range(len(seq)))
+        return write_video(out, images, rate)
 
 
 def frame_rate(times: npt.NDArray[np.int64]) -> float:
@@ -89,21 +91,43 @@ def frame_rate(times: npt.NDArray[np.int64]) -> float:
     return float(np.clip(round(1e9 / float(np.median(steps)), 3), 1.0, 60.0))
 
 
-def _write(out: Path, sequence: Sequence, chosen: list[Painter], across: int, fps: float) -> None:
-    writer = None
+def write_video(out: str | Path, images: Iterable[Image], fps: float) -> Path:
+    """Write RGB images of one size as MP4 (MPEG-4 part 2); the file appears when it is whole.
+
+    Raises
+    ------
+    UsageError
+        There is no image at all.
+    OSError
+        OpenCV cannot write the file.
+    """
+    target = Path(out)
+    part = target.with_name(f".{target.stem}.part-{os.getpid()}.mp4")
+    writer, height, width = None, 0, 0
     try:
-        for t in range(len(sequence)):
-            image = _even(_compose(sequence, chosen, across, t))
+        for image in images:
+            frame = _even(image)
             if writer is None:
-                height, width = image.shape[:2]
+                height, width = frame.shape[:2]
                 code = cv2.VideoWriter.fourcc(*"mp4v")
-                writer = cv2.VideoWriter(str(out), code, fps, (width, height))
+                writer = cv2.VideoWriter(str(part), code, fps, (width, height))
                 if not writer.isOpened():
                     raise OSError(f"{out}: OpenCV cannot write this video (MP4, mp4v)")
-            writer.write(np.ascontiguousarray(image[..., ::-1]))
+            if frame.shape[:2] != (height, width):
+                raise UsageError(
+                    f"{out}: a video has one size; found {frame.shape[1]}x{frame.shape[0]} after "
+                    f"{width}x{height}"
+                )
+            writer.write(np.ascontiguousarray(frame[..., ::-1]))
+        if writer is None:
+            raise UsageError(f"{out}: no frame to show")
+        writer.release()
+        part.replace(target)
     finally:
         if writer is not None:
             writer.release()
+        part.unlink(missing_ok=True)
+    return target
 
 
 def _compose(sequence: Sequence, chosen: list[Painter], across: int, frame: int) -> Image:
