@@ -317,7 +317,7 @@ class Transfer:
         if suspects >= SUSPECTS:
             raise FatalError(line)
         if failures >= policy.tries:
-            if error.broke or self.part.have.total:
+            if self.part.have.total:
                 why = line.removeprefix(f"{self.name}: ")
                 have, size = self.part.have.total, self.part.size
                 line = diagnosis.truncated_line(self.name, have, size, why, failures)
