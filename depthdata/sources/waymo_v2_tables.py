@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -122,7 +122,7 @@ class TableSegment:
             self._where("lidar_pose"),
         )
         for time in self._times:
-            tables = [{row[_LASER]: row for row in part.at(time)} for part in (lidar, seen, turns)]
+            tables = [_ByLaser(part.at(time)) for part in (lidar, seen, turns)]
             returns = partial(self._returns, time, lasers, *tables)
             yield Sweep(returns, partial(self._labels_at, time))
 
@@ -133,34 +133,41 @@ class TableSegment:
         self,
         time: int,
         lasers: dict[int, LaserCalibration],
-        images: dict[int, Row],
-        projections: dict[int, Row],
-        turns: dict[int, Row],
+        images: _ByLaser,
+        projections: _ByLaser,
+        turns: _ByLaser,
     ) -> Iterator[dict[int, LaserReturn]]:
-        for laser in sorted(images):
+        for laser, calibration in sorted(lasers.items()):
+            row, seen, turn = (table.take(laser) for table in (images, projections, turns))
+            if row is None:
+                continue
             where = f"{self._where('lidar')}, {time} us, laser {laser}"
-            if laser not in lasers:
-                raise SourceError(f"{where}: a range image without calibration")
             poses = None
-            if laser in turns:
-                poses = range_image(turns[laser], _ECHOES[1], f"{where}, poses")
+            if turn is not None:
+                poses = range_image(turn, _ECHOES[1], f"{where}, poses")
             found = {}
             for echo, name in _ECHOES.items():
-                cells = range_image(images[laser], name, f"{where}, return {echo}")
+                cells = range_image(row, name, f"{where}, return {echo}")
                 if cells is None:
                     continue
                 projection = None
-                if laser in projections:
-                    projection = range_image(projections[laser], name, f"{where}, projection")
+                if seen is not None:
+                    projection = range_image(seen, name, f"{where}, projection")
                 found[echo] = image_returns(
                     cells,
-                    lasers[laser],
+                    calibration,
                     self._poses[time],
                     poses=poses,
                     projection=None if projection is None else projection.astype(np.int32),
                     where=where,
                 )
             yield found
+        stranger = images.another()
+        if stranger is not None:
+            raise SourceError(
+                f"{self._where('lidar')}, {time} us: a range image of laser {stranger} without "
+                "calibration"
+            )
 
     # --- tables ---------------------------------------------------------------------------------
 
@@ -302,32 +309,66 @@ class _Joined:
 
     def __init__(self, found: Iterator[Row], where: str) -> None:
         self._where = where
-        time: Callable[[Row], int] = lambda row: row[TIME]  # noqa: E731
-        self._groups = groupby(found, time)
-        self._next: tuple[int, Iterator[Row]] | None = next(self._groups, None)
-        self._last: int | None = None
+        self._groups = groupby(found, _time)
+        self._next = next(self._groups, None)
+        self._taken = False
 
-    def at(self, time: int) -> list[Row]:
-        """Return the rows of a time, later than all asked for before."""
-        found = []
-        while self._next is not None and self._next[0] <= time:
-            stamp, group = self._next
-            if self._last is not None and stamp <= self._last:
-                raise SourceError(f"{self._where}: rows are not in order of time")
-            if stamp < time:
-                raise SourceError(
-                    f"{self._where}: a row at {stamp} microseconds, where vehicle_pose has none"
-                )
-            found, self._last = list(group), stamp
-            self._next = next(self._groups, None)
-        return found
+    def at(self, time: int) -> Iterator[Row]:
+        """Return the rows of a time, later than all asked for before; read as they are taken."""
+        self._advance()
+        if self._next is None or self._next[0] > time:
+            return iter(())
+        if self._next[0] < time:
+            raise self._unknown(self._next[0])
+        self._taken = True
+        return self._next[1]
 
     def end(self) -> None:
         """Refuse rows that are left."""
+        self._advance()
         if self._next is not None:
-            raise SourceError(
-                f"{self._where}: a row at {self._next[0]} microseconds, where vehicle_pose has none"
-            )
+            raise self._unknown(self._next[0])
+
+    def _advance(self) -> None:
+        """Go on to the next time if the rows of this one were taken."""
+        if not self._taken or self._next is None:
+            return
+        last, self._taken = self._next[0], False
+        self._next = next(self._groups, None)
+        if self._next is not None and self._next[0] < last:
+            raise SourceError(f"{self._where}: rows are not in order of time")
+
+    def _unknown(self, time: int) -> SourceError:
+        return SourceError(
+            f"{self._where}: a row at {time} microseconds, where vehicle_pose has none, or not in "
+            "order of time"
+        )
+
+
+class _ByLaser:
+    """The rows of a time by lidar; what comes before the one that is asked for is kept."""
+
+    def __init__(self, found: Iterator[Row]) -> None:
+        self._found, self._kept = found, dict[int, Row]()
+
+    def take(self, laser: int) -> Row | None:
+        """Return the row of a lidar, once; None where there is none."""
+        while laser not in self._kept:
+            row = next(self._found, None)
+            if row is None:
+                return None
+            self._kept[row[_LASER]] = row
+        return self._kept.pop(laser)
+
+    def another(self) -> int | None:
+        """Return a lidar that was not asked for, if there is one."""
+        for row in self._found:
+            self._kept[row[_LASER]] = row
+        return next(iter(self._kept), None)
+
+
+def _time(row: Row) -> int:
+    return int(row[TIME])
 
 
 def _box_columns(name: str) -> list[str]:

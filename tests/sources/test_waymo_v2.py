@@ -114,10 +114,15 @@ def _smaller(table: pa.Table) -> pa.Table:
     return table.set_column(i, name, pa.array(shapes, pa.list_(pa.int32(), 3)))
 
 
+def _first_row(table: pa.Table) -> pa.Table:
+    return table.slice(0, 1)
+
+
 DAMAGE: dict[str, tuple[str, Any, str]] = {
     "cut": ("camera_image", lambda p: p.write_bytes(p.read_bytes()[:-50]), "no readable Parquet"),
     "text": ("lidar", lambda p: p.write_text("<html>"), "no readable Parquet"),
     "column": ("camera_image", lambda p: _rewrite(p, _without_image), "no column"),
+    "calibration": ("lidar_calibration", lambda p: _rewrite(p, _first_row), "without calibration"),
     "shape": ("lidar", lambda p: _rewrite(p, _smaller), "do not fill the shape (3, 3, 4)"),
     "order": (
         "camera_image",
