@@ -6,6 +6,8 @@ from depthdata.loading.batch import collate
 from depthdata.loading.colors import ColorJitter
 from depthdata.loading.dataset import SequenceDataset
 from depthdata.loading.dynamo_depth import DynamoDepthDataset
+from depthdata.loading.insta_dm import InstaDMDataset
+from depthdata.loading.monorec import MonoRecDataset
 from depthdata.loading.transforms import (
     CenterCrop,
     Compose,
@@ -23,6 +25,8 @@ __all__ = [
     "Compose",
     "DynamoDepthDataset",
     "HorizontalFlip",
+    "InstaDMDataset",
+    "MonoRecDataset",
     "RandomCrop",
     "Resize",
     "SequenceDataset",
