@@ -195,7 +195,10 @@ class Connections:
 
 def _proxies(url: str) -> dict[str, str]:
     """Return the variables of the environment that send this address through a proxy."""
-    if not requests.utils.get_environ_proxies(url):
+    try:
+        if not requests.utils.get_environ_proxies(url):
+            return {}
+    except ValueError:  # an address that makes no sense
         return {}
     names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
     spelled = [spelling for name in names for spelling in (name, name.upper())]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from hostile_server import LOGIN_PAGE, QUOTA_PAGE, Fault, HostileServer
+from download.hostile_server import LOGIN_PAGE, QUOTA_PAGE, Fault, HostileServer
 
 from depthdata.download.engine import Outcome, Policy, Progress, Request, fetch
 from depthdata.errors import UsageError
@@ -404,19 +404,8 @@ def test_a_certificate_that_nobody_signed(tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     subprocess.run(
         [*command, *names, "-keyout", key, "-out", certificate], check=True, capture_output=True
     )

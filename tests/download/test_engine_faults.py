@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hostile_server import Fault, HostileServer
+from download.hostile_server import Fault, HostileServer
 
 from depthdata.download.diagnosis import HEAD_BYTES
 from depthdata.download.engine import Outcome, Policy, Request, fetch
