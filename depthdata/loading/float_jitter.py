@@ -45,7 +45,9 @@ def float_jitter(
         if step == 0:
             image = _blend(image, torch.zeros(()), factors[0])
         elif step == 1:
-            image = _blend(image, _gray(image).mean(), factors[1])
+            # in float64: the sum of a float32 mean depends on the number of threads
+            mean = _gray(image).mean(dtype=torch.float64).to(image.dtype)
+            image = _blend(image, mean, factors[1])
         elif step == 2:
             image = _blend(image, _gray(image), factors[2])
         else:
