@@ -1,7 +1,7 @@
 """Dynamic-multiframe-depth: metric depth from a few frames with known poses, moving objects too.
 
-Li, Gong, Yin, Zhang, Zhu, Wang, Zhang, Sun, Zhang, "Learning to Fuse Monocular and Multi-view Cues
-for Multi-frame Depth Estimation in Dynamic Scenes", CVPR 2023, https://arxiv.org/abs/2304.08993.
+Li, Gong, Yin and others, "Learning to Fuse Monocular and Multi-view Cues for Multi-frame Depth
+Estimation in Dynamic Scenes", CVPR 2023, https://arxiv.org/abs/2304.08993.
 """
 
 from __future__ import annotations

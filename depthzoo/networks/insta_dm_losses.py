@@ -1,6 +1,6 @@
 """Insta-DM's losses: photometric and geometric over rigid and moving parts, and what guides them.
 
-Sections 3.3 and 3.4 of the paper (`depthzoo.networks.insta_dm`). Images are in -1..1, masks 0 or 1.
+Of the paper that `depthzoo.networks.insta_dm` names. Images are in -1..1, masks 0 or 1.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Insta-DM's geometry: poses as vectors, warps there and back, flow that is turned round.
 
-Section 3 of the paper (`depthzoo.networks.insta_dm`). The warps differ in how they treat what
+Of the paper that `depthzoo.networks.insta_dm` names. The warps differ in how they treat what
 leaves the image; each does as its authors' does, so that losses and objects come out the same.
 Pixels are (u, v) = (column, row), centres at integers. A pose of a target and a reference maps
 points of the target's camera to the reference's; intrinsics are (N, 3, 3) in pixels.

@@ -1,8 +1,8 @@
 """Photometric cost of depth hypotheses between a keyframe and other frames with known poses.
 
 Wimbauer, Yang, von Stumberg, Zeller, Cremers, "MonoRec: Semi-Supervised Dense Reconstruction in
-Dynamic Environments from a Single Moving Camera", CVPR 2021, https://arxiv.org/abs/2011.11814,
-section 3.1; Dynamic-multiframe-depth uses the same volume.
+Dynamic Environments from a Single Moving Camera", CVPR 2021, https://arxiv.org/abs/2011.11814;
+Dynamic-multiframe-depth uses the same volume.
 
 The volume is made source by source and a few hypotheses at a time: beside the result, memory holds
 the costs of one source and the images of those few.

@@ -1,8 +1,7 @@
 """Cross-cue fusion: a volume from one image and one from several correct each other.
 
-Li, Gong, Yin, Zhang, Zhu, Wang, Zhang, Sun, Zhang, "Learning to Fuse Monocular and Multi-view Cues
-for Multi-frame Depth Estimation in Dynamic Scenes", CVPR 2023, https://arxiv.org/abs/2304.08993,
-section 3.3.
+Li, Gong, Yin and others, "Learning to Fuse Monocular and Multi-view Cues for Multi-frame Depth
+Estimation in Dynamic Scenes", CVPR 2023, https://arxiv.org/abs/2304.08993.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from depthdata.loading import Window
 from depthdata.synthetic import SyntheticScene, write_sequence
 from depthzoo.evaluation.predicting import predict_sequences
 from depthzoo.models import model_card
+from depthzoo.networks.multiframe_cost_volume import relative_pose
 from depthzoo.weights import load_checkpoint
 
 NAME = "dynamic_multiframe_depth/resnet18"
@@ -307,3 +308,35 @@ def test_whole_sequences_are_predicted(weights, scene, tmp_path):
         assert stored["frames"].tolist() == [1, 2]
         assert stored["depth"].shape == (2, 61, 170)
         assert np.isfinite(stored["depth"]).any((1, 2)).all()
+
+
+def test_the_cost_volume_finds_the_true_depth_of_a_scene(weights, tmp_path):
+    write_sequence(SyntheticScene(seed=0, frames=3, height=128, width=320), tmp_path / "s.h5")
+    window = Window(offsets=(-1, 0, 1))
+    sample = SequenceDataset(tmp_path / "s.h5", window=window, streams=("rgb", "depth"))[0]
+    model = load(weights, size=(128, 256))  # a crop that is not resized
+    crop = AspectCrop((128, 320), model.size)
+    left, top, right, bottom = crop.box
+    before, at, after = (
+        model._frame(
+            *(sample[key][k].numpy() for key in ("rgb", "T_world_cam", "intrinsics")), crop
+        )
+        for k in range(3)
+    )
+    volume = model.network.cost_volume
+
+    def share_right(*sources):
+        between = [relative_pose(at.pose, source.pose) for source in sources]
+        with torch.inference_mode():
+            found = volume(
+                *(at.image, at.intrinsics, [s.image for s in sources], between),
+                [s.intrinsics for s in sources],
+            )[0]
+        step = (0.33 - 0.0025) / 31
+        want = (1 / sample["depth"][1][top:bottom, left:right] - 0.0025) / step
+        clear = (found.amax(0) > 0.8) & (want < 31)
+        return ((found.argmax(0) - want).abs() < 1.5)[clear].float().mean()
+
+    assert share_right(before, after) > 0.7
+    swapped = before._replace(pose=after.pose), after._replace(pose=before.pose)
+    assert share_right(*swapped) < 0.4
