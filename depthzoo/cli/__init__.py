@@ -14,6 +14,7 @@ _COMMANDS = {
         ("info", "info", "What a model or a protocol is."),
         ("predict", "predict", "Predictions of a model for sequence files."),
         ("evaluate", "evaluate", "A model under a named protocol: table, JSON, HTML."),
+        ("compare", "compare", "Results of evaluations beside one another: table, JSON, HTML."),
         ("bench", "bench", "Time and memory of models."),
         ("parity", "parity", "A network against golden vectors, array by array."),
     ]

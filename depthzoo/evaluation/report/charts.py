@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["bars", "lines"]
+__all__ = ["bars", "forest", "lines", "plane"]
 
-WIDTH, HEIGHT = 560, 236
+WIDTH, HEIGHT, PLANE_HEIGHT = 560, 236, 340
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 44
 
 
@@ -40,7 +40,10 @@ def number(value: float) -> str:
 class _Frame:
     """The plot area: maps data to pixels and draws axes."""
 
-    def __init__(self, x: tuple[float, float], y_ticks: Sequence[float]) -> None:
+    def __init__(
+        self, x: tuple[float, float], y_ticks: Sequence[float], height: float = HEIGHT
+    ) -> None:
+        self.height = height
         self.x0, self.x1 = x
         self.ticks = y_ticks
         self.y0, self.y1 = y_ticks[0], y_ticks[-1]
@@ -51,7 +54,7 @@ class _Frame:
 
     def y(self, value: float) -> float:
         share = (value - self.y0) / (self.y1 - self.y0)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return self.height - BOTTOM - share * (self.height - TOP - BOTTOM)
 
     def axes(self, x_label: str, y_label: str) -> list[str]:
         parts = []
@@ -63,9 +66,9 @@ class _Frame:
                 f'<text class="tick" x="{LEFT - 8}" y="{y + 3.5:.1f}" text-anchor="end">'
                 f"{number(tick)}</text>"
             )
-        middle = (TOP + HEIGHT - BOTTOM) / 2
+        middle = (TOP + self.height - BOTTOM) / 2
         parts.append(
-            f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 8}" '
+            f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{self.height - 8}" '
             f'text-anchor="middle">{escape(x_label)}</text>'
             f'<text class="label" transform="translate(11 {middle:.0f}) rotate(-90)" '
             f'text-anchor="middle">{escape(y_label)}</text>'
@@ -73,13 +76,13 @@ class _Frame:
         return parts
 
     def x_tick(self, x: float, text: str) -> str:
-        y = HEIGHT - BOTTOM + 15
+        y = self.height - BOTTOM + 15
         return f'<text class="tick" x="{x:.1f}" y="{y}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _svg(parts: Sequence[str], title: str) -> str:
+def _svg(parts: Sequence[str], title: str, height: float = HEIGHT) -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="{escape(title)}">{"".join(parts)}</svg>'
     )
 
@@ -180,3 +183,112 @@ def _path(
         if dots and math.isfinite(y)
     ]
     return line + "".join(marks)
+
+
+def forest(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], x_label: str) -> str:
+    """Return a line for each row with a dot for each of its values, joined by a bar.
+
+    Parameters
+    ----------
+    rows : sequence of (label, values)
+        As many values as `names`; NaN has no dot.
+    names : sequence of str
+        What the dots are, in the order of their colours.
+    x_label : str
+    """
+    finite = [v for _, values in rows for v in values if math.isfinite(v)]
+    marks = ticks(min(finite, default=0.0), max(finite, default=1.0) or 1.0)
+    step, left, top = 20, 150, 8
+    height = top + step * len(rows) + 40
+    share = (WIDTH - left - RIGHT) / (marks[-1] - marks[0])
+
+    def x(value: float) -> float:
+        return left + (value - marks[0]) * share
+
+    base = top + step * len(rows)
+    parts = [
+        f'<line class="grid" x1="{x(t):.1f}" x2="{x(t):.1f}" y1="{top}" y2="{base}"/>'
+        f'<text class="tick" x="{x(t):.1f}" y="{base + 14}" text-anchor="middle">{number(t)}</text>'
+        for t in marks
+    ]
+    for i, (label, values) in enumerate(rows):
+        y = top + step * (i + 0.5)
+        known = [v for v in values if math.isfinite(v)]
+        short = label if len(label) <= 24 else f"{label[:11]}…{label[-11:]}"
+        parts.append(
+            f'<text class="tick" x="{left - 8}" y="{y + 3.5:.1f}" text-anchor="end">'
+            f"{escape(short)}<title>{escape(label)}</title></text>"
+        )
+        if known:
+            parts.append(
+                f'<line class="axis" x1="{x(min(known)):.1f}" x2="{x(max(known)):.1f}" '
+                f'y1="{y:.1f}" y2="{y:.1f}"/>'
+            )
+        parts += [
+            f'<circle class="dot full s{k % 6}" cx="{x(v):.1f}" cy="{y:.1f}" r="4">'
+            f"<title>{escape(f'{label}, {name}: {v:.5g}')}</title></circle>"
+            for k, (name, v) in enumerate(zip(names, values, strict=True))
+            if math.isfinite(v)
+        ]
+    parts.append(
+        f'<text class="label" x="{(left + WIDTH) / 2:.0f}" y="{base + 32}" text-anchor="middle">'
+        f"{escape(x_label)}</text>"
+    )
+    return _svg(parts, f"{x_label} by sequence", height)
+
+
+def plane(
+    series: Sequence[tuple[str, str, Sequence[tuple[float, float]]]],
+    x_label: str,
+    y_label: str,
+    *,
+    equal: bool = False,
+    bounds: tuple[float, float, float, float] | None = None,
+) -> str:
+    """Return curves in a plane: trajectories from above, precision over recall.
+
+    Parameters
+    ----------
+    series : sequence of (name, class, points)
+        The class is one of the colours ``s0`` ... ``s5``, with ``dashed`` where wanted; points that
+        are not finite interrupt a curve.
+    equal : bool
+        One unit is as long across as up.
+    bounds : (x0, x1, y0, y1), optional
+        Default: what holds all points.
+    """
+    flat = [p for _, _, points in series for p in points if all(map(math.isfinite, p))]
+    if bounds is None:
+        xs, ys = [p[0] for p in flat] or [0.0], [p[1] for p in flat] or [0.0]
+        bounds = (min(xs), max(xs), min(ys), max(ys))
+    inner, outer = WIDTH - LEFT - RIGHT, PLANE_HEIGHT - TOP - BOTTOM
+    x0, x1, y0, y1 = _padded(bounds, inner / outer if equal else None)
+    frame = _Frame((x0, x1), [y0, y1], PLANE_HEIGHT)
+    frame.ticks = [t for t in ticks(y0, y1) if y0 - 1e-9 <= t <= y1 + 1e-9]
+    parts = frame.axes(x_label, y_label)
+    across = [t for t in ticks(x0, x1, 7) if x0 - 1e-9 <= t <= x1 + 1e-9]
+    parts += [frame.x_tick(frame.x(t), number(t)) for t in across]
+    for name, kind, points in series:
+        steps, pen = [], "M"
+        for x, y in points:
+            known = math.isfinite(x) and math.isfinite(y)
+            if known:
+                steps.append(f"{pen}{frame.x(x):.1f} {frame.y(y):.1f}")
+            pen = "L" if known else "M"
+        parts.append(
+            f'<path class="line {kind}" d="{"".join(steps)}"><title>{escape(name)}</title></path>'
+        )
+    return _svg(parts, f"{y_label} over {x_label}", PLANE_HEIGHT)
+
+
+def _padded(
+    bounds: tuple[float, float, float, float], ratio: float | None
+) -> tuple[float, float, float, float]:
+    """Widen bounds a little, and to the shape of the plot where units must be equal."""
+    x0, x1, y0, y1 = bounds
+    if ratio is None:
+        return x0, x1 if x1 > x0 else x0 + 1, y0, y1 if y1 > y0 else y0 + 1
+    wide = max(x1 - x0, (y1 - y0) * ratio, 1e-6) * 1.08
+    tall = wide / ratio
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return x - wide / 2, x + wide / 2, y - tall / 2, y + tall / 2

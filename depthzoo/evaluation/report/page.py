@@ -313,7 +313,10 @@ def _examples(report: Report) -> str:
             for n in report.protocol.metrics[:3]
         )
         parts.append(
-            f'<div class="card example"><header><b>{kinds[example.kind]}</b>'
+            f'<div class="card example" data-example="{escape(example.kind)}" '
+            f'data-sequence="{escape(record.sequence)}" data-camera="{escape(record.camera)}" '
+            f'data-frame="{record.frame}" data-name="{escape(record.frame_id)}">'
+            f"<header><b>{kinds[example.kind]}</b>"
             f"<span>{escape(record.sequence)} · frame <code>{escape(record.frame_id)}</code></span>"
             f"<span>{escape(values)}</span></header>"
             f'<div class="pictures">{example_figures(report.protocol, example)}</div></div>'

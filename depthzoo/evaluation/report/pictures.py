@@ -92,7 +92,7 @@ def example_figures(protocol: Protocol, example: Example) -> str:
 
 def _figure(name: str, uri: str, scale: str) -> str:
     return (
-        f'<figure><img src="{uri}" alt="{escape(name)}" loading="lazy">'
+        f'<figure><img src="{uri}" alt="{escape(name)}" data-part="{escape(name)}" loading="lazy">'
         f"<figcaption><span>{escape(name)}</span>{scale}</figcaption></figure>"
     )
 
