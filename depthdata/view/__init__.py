@@ -10,7 +10,7 @@ from depthdata.view.colors import (
     colorize_mask,
 )
 from depthdata.view.moments import Moment, moments
-from depthdata.view.odometry import odometry_video, points_video
+from depthdata.view.odometry import odometry_video, panels_video, points_video
 from depthdata.view.recording import odometry_recording, recording
 from depthdata.view.sheet import contact_sheet
 from depthdata.view.video import video
@@ -26,6 +26,7 @@ __all__ = [
     "moments",
     "odometry_recording",
     "odometry_video",
+    "panels_video",
     "points_video",
     "recording",
     "video",

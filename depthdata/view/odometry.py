@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -17,11 +17,26 @@ import numpy.typing as npt
 
 from depthdata.view import colors
 from depthdata.view.moments import Cloud, Moment, cloud, displacements, with_next
-from depthdata.view.panels import fit, labelled, stack_panels
+from depthdata.view.painting import flow_wheel
+from depthdata.view.panels import (
+    BACKGROUND,
+    BAR_WIDTH,
+    colour_bar,
+    fit,
+    labelled,
+    stack_panels,
+)
 from depthdata.view.splats import Canvas, look_at
 from depthdata.view.video import write_video
 
-__all__ = ["MOVING_RGB", "PATH_RGB", "odometry_images", "odometry_video", "points_video"]
+__all__ = [
+    "MOVING_RGB",
+    "PATH_RGB",
+    "odometry_images",
+    "odometry_video",
+    "panels_video",
+    "points_video",
+]
 
 Float = npt.NDArray[np.float64]
 Image = npt.NDArray[np.uint8]
@@ -84,8 +99,35 @@ def odometry_images(
         left = stack_panels(panels, gap=4)
         right = scene.draw(now, after, max(height, left.shape[0]) - 28)
         body = stack_panels([left, labelled(right, [scene.caption(now)])], across=True)
-        text = " | ".join(part for part in (title, f"frame {now.frame} ({now.name})") if part)
-        yield labelled(body, [fit(text, body.shape[1] - 16)])
+        yield labelled(body, [fit(_line(title, now), body.shape[1] - 16)])
+
+
+def panels_video(
+    found: Iterable[Moment],
+    out: str | Path,
+    *,
+    title: str = "",
+    fps: float = 10.0,
+    width: int = 640,
+) -> Path:
+    """Write image, depth and flow of each frame under (or beside) one another as MP4.
+
+    Parameters
+    ----------
+    width : int
+        Of a picture, pixels; others and errors as for `odometry_video`.
+    """
+    return write_video(out, _panel_images(found, title, width), fps)
+
+
+def _panel_images(found: Iterable[Moment], title: str, width: int) -> Iterator[Image]:
+    scale: _Scale | None = None
+    for now, after in with_next(found):
+        if scale is None:
+            scale = replace(_Scale.of(now, after), width=width)
+        tall, wide = now.image.shape[:2]
+        body = stack_panels(list(scale.panels(now, bars=True)), across=wide < 1.6 * tall)
+        yield labelled(body, [fit(_line(title, now), body.shape[1] - 16)])
 
 
 def points_video(
@@ -119,9 +161,8 @@ def _point_images(found: Iterable[Moment], title: str, height: int) -> Iterator[
         if points is not None:
             canvas.points(points.points, points.colours, 1.5 * points.widths)
         small = _fitted(now.image, width)
-        text = " | ".join(part for part in (title, f"frame {now.frame} ({now.name})") if part)
         body = stack_panels([small, canvas.image()], across=small.shape[0] > 0.8 * small.shape[1])
-        yield labelled(body, [fit(text, body.shape[1] - 16)])
+        yield labelled(body, [fit(_line(title, now), body.shape[1] - 16)])
 
 
 @dataclass
@@ -149,21 +190,36 @@ class _Scale:
         tall, wide = first.image.shape[:2]
         return cls(near, far, fastest, 480 if wide / tall > 1.6 else 320)
 
-    def panels(self, now: Moment) -> Iterator[Image]:
-        """Yield image, depth and flow, each under its title; grey where a frame has none."""
+    def panels(self, now: Moment, *, bars: bool = False) -> Iterator[Image]:
+        """Yield image, depth and flow, each under its title; grey where a frame has none.
+
+        With `bars` a scale stands beside each, without unit: a depth may be up to a factor.
+        """
+        tall, wide = now.image.shape[:2]
+        height = max(1, round(tall * self.width / wide))
+        none_bar = np.empty((height, BAR_WIDTH, 3), np.uint8)
+        none_bar[:] = BACKGROUND
+        scale = [
+            none_bar,
+            colour_bar(height, 1 / self.far, 1 / self.near, "", inverse=True),
+            flow_wheel(height, self.fastest or 1.0),
+        ]
+        beside = iter(scale if bars else [none_bar[:, :0]] * 3)
         image, name = now.image, "image"
         if now.moving is not None:
             image, name = colors.colorize_mask(now.moving > 0.5, image, MOVING_RGB), "what moves"
-        yield self._panel(image, name)
+        yield self._panel(image, name, next(beside))
         none = np.full(now.image.shape[:2], np.nan)
         depth = none if now.depth is None else now.depth
-        yield self._panel(colors.colorize_depth(depth, self.near, self.far), "depth")
+        shown = colors.colorize_depth(depth, self.near, self.far)
+        yield self._panel(shown, "depth", next(beside))
         if self.fastest is not None:
             flow = np.stack([none, none]) if now.flow is None else now.flow
-            yield self._panel(colors.colorize_flow(flow, self.fastest), "flow to the next frame")
+            shown = colors.colorize_flow(flow, self.fastest)
+            yield self._panel(shown, "flow to the next frame", next(beside))
 
-    def _panel(self, image: Image, name: str) -> Image:
-        return labelled(_fitted(image, self.width), [name])
+    def _panel(self, image: Image, name: str, bar: Image) -> Image:
+        return labelled(np.concatenate([_fitted(image, self.width), bar], 1), [name])
 
 
 @dataclass
@@ -251,6 +307,10 @@ def _draw_camera(canvas: Canvas, pose: Float, now: Moment, reach: float) -> None
     world = corners @ pose[:3, :3].T + pose[:3, 3]
     canvas.lines(world, np.roll(world, -1, 0), _CAMERA_RGB, 2)
     canvas.lines(np.repeat(pose[None, :3, 3], 4, 0), world, _CAMERA_RGB, 1)
+
+
+def _line(title: str, now: Moment) -> str:
+    return " | ".join(part for part in (title, f"frame {now.frame} ({now.name})") if part)
 
 
 def _median_depth(first: Moment) -> float:

@@ -15,7 +15,7 @@ from depthdata.sequence import Sequence
 from depthdata.view import colors
 from depthdata.view.panels import BACKGROUND, BAR_WIDTH, colour_bar, put_text, text_width
 
-__all__ = ["Painter", "default_streams", "painters", "pick_camera"]
+__all__ = ["Painter", "default_streams", "flow_wheel", "painters", "pick_camera"]
 
 Image = npt.NDArray[np.uint8]
 
@@ -179,7 +179,7 @@ class Painter:
         if _is_depth(self.stream):
             return colour_bar(height, self.low, self.high, "m", inverse=True)
         if self.stream.startswith("flow"):
-            return _wheel(height, self.high)
+            return flow_wheel(height, self.high)
         source = self.sequence.cameras[self.camera][self.stream]
         if _is_measured(source):
             return colour_bar(height, self.low, self.high, source.unit or "")
@@ -306,7 +306,7 @@ def _nearest(values: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArray[Any
     return np.asarray(values[rows[:, None], columns])
 
 
-def _wheel(height: int, largest: float) -> Image:
+def flow_wheel(height: int, largest: float) -> Image:
     """Draw the colour wheel of flow with the length that its rim stands for."""
     out = np.empty((height, BAR_WIDTH, 3), np.uint8)
     out[:] = BACKGROUND

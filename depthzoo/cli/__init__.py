@@ -13,6 +13,7 @@ _COMMANDS = {
         ("list", "list_", "The models, or the evaluation protocols."),
         ("info", "info", "What a model or a protocol is."),
         ("predict", "predict", "Predictions of a model for sequence files."),
+        ("view", "view", "Predictions of a model as a video, in space, or as a recording."),
         ("evaluate", "evaluate", "A model under a named protocol: table, JSON, HTML."),
         ("compare", "compare", "Results of evaluations beside one another: table, JSON, HTML."),
         ("bench", "bench", "Time and memory of models."),
