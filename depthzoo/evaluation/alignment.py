@@ -13,12 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdata.errors import UsageError
+from depthzoo.evaluation.metrics.depth import median_scale
 from depthzoo.prediction import PERMITTED
 
-__all__ = ["choose_alignment", "scale_factor"]
+__all__ = ["PERMITTED_OF_PATHS", "choose_alignment", "scale_factor"]
+
+PERMITTED_OF_PATHS: Mapping[str, tuple[str, ...]] = {
+    "metric": ("none", "first", "se3", "snippet_scale", "scale", "sim3", "sim3_scale"),
+    "disparity": ("none", "first", "se3", "snippet_scale", "scale", "sim3", "sim3_scale"),
+    "scale": ("snippet_scale", "scale", "sim3", "sim3_scale"),
+    "affine": (),
+}
+"""Alignments of a camera's path to the true one that each invariance permits."""
+
+_ANYTHING = {name: ("none",) for name in PERMITTED}
 
 
-def choose_alignment(invariance: str, wanted: Mapping[str, str] | str) -> str:
+def choose_alignment(
+    invariance: str, wanted: Mapping[str, str] | str, quantity: str = "depth"
+) -> str:
     """Return the alignment for a prediction, or refuse.
 
     Parameters
@@ -27,6 +40,8 @@ def choose_alignment(invariance: str, wanted: Mapping[str, str] | str) -> str:
         ``"metric"``, ``"disparity"`` (pixels), ``"scale"`` or ``"affine"``.
     wanted : str or Mapping[str, str]
         The alignment, or one for each invariance.
+    quantity : str
+        What is aligned: for ``"pose"`` there are others, ``"motion_mask"`` needs none.
 
     Examples
     --------
@@ -38,7 +53,8 @@ def choose_alignment(invariance: str, wanted: Mapping[str, str] | str) -> str:
             f"unknown invariance {invariance!r} of a prediction; expected {', '.join(PERMITTED)}"
         )
     alignment = wanted if isinstance(wanted, str) else wanted.get(invariance, "")
-    permitted = PERMITTED[invariance]
+    table = {"pose": PERMITTED_OF_PATHS, "motion_mask": _ANYTHING}.get(quantity, PERMITTED)
+    permitted = table[invariance]
     if alignment not in permitted:
         offered = " or ".join(permitted) if permitted else "none that exists here"
         asked = f"alignment {alignment!r}" if alignment else "this protocol"
@@ -50,17 +66,21 @@ def choose_alignment(invariance: str, wanted: Mapping[str, str] | str) -> str:
 
 
 def scale_factor(
-    alignment: str, prediction: NDArray[np.floating], truth: NDArray[np.floating]
+    alignment: str,
+    prediction: NDArray[np.floating],
+    truth: NDArray[np.floating],
+    median: str = "middle",
 ) -> float:
     """Return the factor that multiplies a prediction, from the pixels that count.
 
     Parameters
     ----------
     alignment : str
-        ``"none"`` (1.0) or ``"median"`` (median of the truth over median of the prediction,
-        numpy's median: the mean of the middle two).
+        ``"none"`` (1.0) or ``"median"`` (median of the truth over median of the prediction).
     prediction, truth : (N,) float
-        Depths of the same pixels.
+        Of the same pixels.
+    median : str
+        ``"middle"`` (numpy's: the mean of the middle two) or ``"lower"``.
 
     Returns
     -------
@@ -71,6 +91,4 @@ def scale_factor(
         return 1.0
     if alignment != "median":
         raise UsageError(f"no alignment {alignment!r}; there are none, median")
-    if truth.size == 0:
-        return float("nan")
-    return float(np.median(truth) / np.median(prediction))
+    return median_scale(prediction, truth, median=median)

@@ -1,17 +1,20 @@
-"""Which frames are evaluated, and what a model is given for each of them."""
+"""Which frames are evaluated, in which order, and how they are divided into tasks."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from depthdata.errors import UsageError
 from depthdata.sequence import open_sequence
+from depthzoo.evaluation.inputs import Inputs, build_sample, complete_windows, image_stream
 from depthzoo.evaluation.protocols import Protocol
 from depthzoo.evaluation.targets import frames_with_truth
 
@@ -22,6 +25,7 @@ __all__ = [
     "Plan",
     "Task",
     "build_sample",
+    "camera_of",
     "complete_windows",
     "plan_frames",
     "sample_of",
@@ -59,20 +63,26 @@ class Plan:
     ----------
     tasks : list of Task
     split : dict or None
-        Name and sha256 of the split list.
+        Name and sha256 of the selection of frames.
     left_out : dict
         Reason -> number of frames that were asked for and cannot be evaluated.
     dataset : SequenceDataset or None
         Gives the samples when it was what the caller passed.
+    notes : list of str
+        Why the frames are not the whole published selection.
     """
 
     tasks: list[Task]
     split: dict[str, str] | None = None
     left_out: dict[str, int] = field(default_factory=dict)
     dataset: Any = None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(task.frames) for task in self.tasks)
+
+
+Wanted = tuple[Path, str, tuple[int, ...]]
 
 
 def sequence_files(data: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -90,6 +100,13 @@ def sequence_files(data: str | Path | Iterable[str | Path]) -> list[Path]:
     return [file for item in data for file in sequence_files(item)]
 
 
+def camera_of(protocol: Protocol, seq: Sequence) -> str:
+    """Return the camera of a file that a protocol evaluates."""
+    if protocol.camera != "*":
+        return protocol.camera
+    return next((n for n in ("left", "front") if n in seq.cameras), next(iter(seq.cameras), "left"))
+
+
 def plan_frames(
     data: Any, protocol: Protocol, needs: Any, *, split: str | None = None, limit: int | None = None
 ) -> Plan:
@@ -100,26 +117,41 @@ def plan_frames(
     data : path, list of paths or SequenceDataset
         Sequence files or folders of them; a dataset brings its own frames and samples.
     protocol : Protocol
-        Names the camera and what the truth starts from.
+        Names the camera, what the truth starts from and what a task is.
     needs : Needs
         What the model needs: `views` and `offsets`.
     split : str, optional
-        Published list of frames, for example ``"eigen/test"``.
+        Published list of frames or rule for windows, ``"eigen/test"``, ``"sintel/all"``.
     limit : int, optional
-        Evaluate at most this many frames (the first ones).
+        Evaluate at most this many frames (the first ones); clips and paths are cut, too.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, found {limit}")
     if hasattr(data, "describe"):
         if split is not None:
             raise UsageError("a dataset brings its own split; leave out the argument split")
+        if protocol.kind != "frame":
+            raise UsageError(
+                f"{protocol.id} takes sequences, not the samples of a dataset; give the files"
+            )
         return _plan_dataset(data, protocol, needs, limit)
     files = sequence_files(data)
     plan = Plan([])
-    wanted = _wanted(files, split, protocol, plan)
+    if protocol.kind in ("frame", "motion"):
+        _plan_frames(plan, files, protocol, needs, split, limit)
+    else:
+        _plan_clips(plan, files, protocol, needs, split, limit)
+    return plan
+
+
+def _plan_frames(
+    plan: Plan, files: list[Path], protocol: Protocol, needs: Any, split: str | None,
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Choose single frames and group them by file."""
     usable: dict[tuple[Path, str], set[int]] = {}
     chosen: list[tuple[Path, str, int]] = []
-    for path, camera, frame in wanted:
+    for path, camera, (frame, *_) in _wanted(files, split, protocol, plan):
         if limit is not None and len(chosen) >= limit:
             break
         if (path, camera) not in usable:
@@ -128,14 +160,6 @@ def plan_frames(
             chosen.append((path, camera, frame))
         elif split is not None:
             _count(plan, "no truth, image or complete window")
-    return _group(plan, chosen)
-
-
-def _count(plan: Plan, reason: str, number: int = 1) -> None:
-    plan.left_out[reason] = plan.left_out.get(reason, 0) + number
-
-
-def _group(plan: Plan, chosen: list[tuple[Path, str, int]]) -> Plan:
     grouped: dict[tuple[Path, str], list[tuple[int, int]]] = {}
     for order, (path, camera, frame) in enumerate(chosen):
         grouped.setdefault((path, camera), []).append((frame, order))
@@ -143,18 +167,106 @@ def _group(plan: Plan, chosen: list[tuple[Path, str, int]]) -> Plan:
         Task(path, camera, tuple(f for f, _ in pairs), tuple(o for _, o in pairs))
         for (path, camera), pairs in grouped.items()
     ]
-    return plan
+
+
+def _plan_clips(
+    plan: Plan, files: list[Path], protocol: Protocol, needs: Any, split: str | None,
+    limit: int | None,
+) -> None:  # fmt: skip
+    """Choose clips of consecutive frames, a task each; paths take whole sequences."""
+    whole = protocol.kind == "trajectory"
+    most = protocol.options.get("sequences") if split is not None else None
+    clips: dict[tuple[Path, str, int], tuple[int, ...]] = {}
+    for path, camera, frames in _wanted(files, split, protocol, plan):
+        key = (path, camera, 0 if whole else frames[0])
+        if key not in clips and len(frames) != 0:
+            clips[key] = frames
+    keys = sorted(clips, key=lambda k: k[0].stem) if whole else list(clips)
+    left, done = limit, 0
+    for key in keys[:most]:
+        path, camera, _ = key
+        with open_sequence(path) as seq:
+            stream = None if not needs.views else image_stream(seq, camera, protocol.images)
+            have = complete_windows(seq, camera, _Single(needs.views), protocol.images)
+            if not whole and not frames_with_truth(protocol.truth, seq, camera).any():
+                _count(plan, "no truth", len(clips[key]))
+                continue
+            frames = tuple(range(len(seq))) if whole else clips[key]
+        if stream is None and needs.views:
+            _count(plan, "no image", len(frames))
+            continue
+        if not have[list(frames)].all():
+            raise UsageError(
+                f"{path}: {int((~have[list(frames)]).sum())} of {len(frames)} frames have no "
+                f"image; {protocol.id} needs every one of a sequence"
+            )
+        if protocol.clip is not None:
+            frames = frames[: protocol.clip]
+        if left is not None:
+            frames, left = frames[:left], left - len(frames[:left])
+        if frames:
+            plan.tasks.append(Task(path, camera, frames, tuple(range(done, done + len(frames)))))
+            done += len(frames)
+
+
+@dataclass(frozen=True)
+class _Single:
+    """Needs of a model for one frame by itself."""
+
+    views: tuple[str, ...]
+    offsets: tuple[int, ...] = (0,)
+
+
+def _count(plan: Plan, reason: str, number: int = 1) -> None:
+    plan.left_out[reason] = plan.left_out.get(reason, 0) + number
 
 
 def _wanted(
     files: list[Path], split: str | None, protocol: Protocol, plan: Plan
-) -> Iterator[tuple[Path, str, int]]:
+) -> Iterator[Wanted]:
+    """File, camera and frames of everything that is asked for: single frames, or clips."""
     if split is None:
+        single = protocol.kind in ("frame", "motion")
         for path in files:
             with open_sequence(path) as seq:
-                count = len(seq)
-            yield from ((path, protocol.camera, t) for t in range(count))
+                count, camera = len(seq), camera_of(protocol, seq)
+            if single:
+                yield from ((path, camera, (t,)) for t in range(count))
+            else:
+                yield path, camera, tuple(range(count))
         return
+    from depthdata.splits import list_splits
+    from depthdata.windows import list_windows
+
+    if split in list_windows() and split not in list_splits():
+        yield from _by_rule(files, split, protocol, plan)
+    else:
+        yield from _by_list(files, split, plan)
+
+
+def _by_rule(files: list[Path], split: str, protocol: Protocol, plan: Plan) -> Iterator[Wanted]:
+    from depthdata.windows import load_windows
+
+    rule = load_windows(split)
+    text = json.dumps(rule.describe(), sort_keys=True)
+    plan.split = {"name": rule.name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_sequence(path)) for path in files]
+        try:
+            clips = rule.resolve_files(opened, strict=True)
+        except UsageError as error:
+            clips = rule.resolve_files(opened)
+            plan.notes.append(str(error).partition(";")[0])
+        paths = {
+            seq.name: (path, camera_of(protocol, seq))
+            for seq, path in zip(opened, files, strict=True)
+            if seq.dataset == rule.dataset
+        }
+    for clip in clips:
+        yield (*paths[clip.sequence], tuple(clip.frames))
+
+
+def _by_list(files: list[Path], split: str, plan: Plan) -> Iterator[Wanted]:
     from depthdata.splits import load_split
 
     entries = load_split(split)
@@ -179,7 +291,8 @@ def _wanted(
             _count(plan, "sequence not there")
             continue
         path, number = at
-        yield path, entry.camera, entry.frame if number is None else number.get(entry.frame, -1)
+        frame = entry.frame if number is None else number.get(entry.frame, -1)
+        yield path, entry.camera, (frame,)
 
 
 def _usable(
@@ -188,7 +301,7 @@ def _usable(
     """Return the frames of a file that have truth and everything that the model needs."""
     with open_sequence(path) as seq:
         truth = frames_with_truth(protocol.truth, seq, camera)
-        window = complete_windows(seq, camera, needs)
+        window = complete_windows(seq, camera, needs, protocol.images)
     if count:
         for reason, number in (("no truth", (~truth).sum()), ("no image", (truth & ~window).sum())):
             if number:
@@ -196,71 +309,18 @@ def _usable(
     return set(np.flatnonzero(truth & window).tolist())
 
 
-def complete_windows(seq: Sequence, camera: str, needs: Any) -> NDArray[np.bool_]:
-    """Return (T,) bool: the frames around which every image that the model needs is there."""
-    complete = np.ones(len(seq), bool)
-    for offset in needs.offsets:
-        at = np.arange(len(seq)) + offset
-        complete &= (at >= 0) & (at < len(seq))
-        for name in _cameras(seq, camera, needs):
-            cam = seq.cameras[name]
-            present = cam["rgb"].present if "rgb" in cam.streams else np.zeros(len(seq), bool)
-            complete &= np.asarray(present, bool)[np.clip(at, 0, len(seq) - 1)]
-    return complete
-
-
-def _cameras(seq: Sequence, camera: str, needs: Any) -> list[str]:
-    """Return the cameras whose images the model needs: `camera` and, for a pair, its right one."""
-    if camera not in seq.cameras:
-        raise UsageError(
-            f"{seq.path}: no camera {camera!r}; it has {', '.join(seq.cameras) or 'none'}"
-        )
-    if len(needs.views) < 2:
-        return [camera]
-    right = [pair.right for pair in seq.stereo_pairs if pair.left == camera]
-    if not right:
-        raise UsageError(
-            f"{seq.path}: camera {camera!r} is not the left one of a stereo pair, which the model "
-            "needs; choose a monocular model"
-        )
-    return [camera, right[0]]
-
-
-def build_sample(seq: Sequence, camera: str, frame: int, needs: Any) -> dict[str, Any]:
-    """Return the images and facts around a frame, as a `SequenceDataset` of full size would.
-
-    Returns
-    -------
-    dict
-        ``rgb`` (K,3,H,W) uint8, ``intrinsics`` (K,3,3) float32, ``timestamps`` (K,) int64; for a
-        stereo model also ``right_rgb``, ``right_intrinsics`` and ``baseline`` (m); with poses
-        ``T_world_cam`` (K,4,4) float64; ``index``.
-    """
-    cameras = _cameras(seq, camera, needs)
-    at = [frame + offset for offset in needs.offsets]
-    sample: dict[str, Any] = {"index": {"sequence": seq.name, "camera": camera, "frame": frame}}
-    for prefix, name in zip(("", "right_"), cameras, strict=False):
-        cam = seq.cameras[name]
-        images = [np.asarray(cam["rgb"][t]) for t in at]
-        coloured = [np.stack([i] * 3) if i.ndim == 2 else i.transpose(2, 0, 1) for i in images]
-        sample[f"{prefix}rgb"] = np.ascontiguousarray(np.stack(coloured))
-        intrinsics = [cam.intrinsics(t) for t in at]
-        sample[f"{prefix}intrinsics"] = np.stack(intrinsics).astype(np.float32)
-        if cam.poses is not None:
-            sample[f"{prefix}T_world_cam"] = np.stack([cam.pose(t) for t in at])
-    sample["timestamps"] = np.asarray(seq.timestamps)[at]
-    for pair in seq.stereo_pairs:
-        if pair.left == camera:
-            sample["baseline"] = np.float32(pair.baseline)
-    return sample
-
-
 def sample_of(
-    seq: Sequence, task: Task, frame: int, order: int, needs: Any, dataset: Any = None
+    seq: Sequence,
+    task: Task,
+    frame: int,
+    order: int,
+    needs: Any,
+    dataset: Any = None,
+    inputs: Inputs | None = None,
 ) -> dict[str, Any]:
-    """Return what the model is given: the dataset's own sample, or the files' at full size."""
+    """Return what the model is given: the dataset's own sample, or the files'."""
     if dataset is None:
-        return build_sample(seq, task.camera, frame, needs)
+        return build_sample(seq, task.camera, frame, needs, inputs)
     sample: dict[str, Any] = dataset[order]
     return sample
 

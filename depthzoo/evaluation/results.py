@@ -1,35 +1,34 @@
-"""What an evaluation gives: one record a frame, averages, and everything needed to repeat it."""
+"""What an evaluation gives: records, averages, and everything needed to repeat it."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from depthzoo.evaluation.metrics import metric, pool
+from depthzoo.evaluation.masks import mask_curves
+from depthzoo.evaluation.measures import measure_named
+from depthzoo.evaluation.metrics import METRICS
 from depthzoo.evaluation.protocols import Protocol
-from depthzoo.evaluation.scoring import ERROR_EDGES, TRUTH_EDGES, Curves, Score
+from depthzoo.evaluation.records import (
+    FrameRecord,
+    average,
+    coverage,
+    merged_counts,
+    region_averages,
+)
+from depthzoo.evaluation.scoring import ERROR_EDGES, TRUTH_EDGES, Curves
 
-__all__ = ["FORMAT", "Example", "FrameRecord", "Report"]
+__all__ = ["FORMAT", "Example", "FrameRecord", "Report", "coverage", "plain", "write_text"]
 
 FORMAT = "depthzoo.evaluation"
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class FrameRecord:
-    """The score of one frame and where it is."""
-
-    sequence: str
-    camera: str
-    frame: int
-    frame_id: str
-    score: Score
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class Report:
     protocol : Protocol
         What was measured and how.
     frames : list of FrameRecord
-        In the order of the evaluation.
+        In the order of the evaluation; of other kinds than ``"frame"`` a record is a clip or a
+        sequence.
     curves : Curves
         Sums for the charts.
     model : dict
@@ -61,15 +61,17 @@ class Report:
     data : list of dict
         Each sequence: name, dataset, digest, file name.
     alignment : str
-        ``"none"`` or ``"median"`` (per image).
+        ``"none"``, ``"median"`` (per image), or one of `alignment.PERMITTED_OF_PATHS`.
     split : dict or None
-        Name and sha256 of the split list.
+        Name and sha256 of the selection of frames.
     left_out : dict
         Reason -> number of frames that were not evaluated.
     versions : dict
         Software that took part.
     limits : list of str
         Why the numbers are not comparable with published ones; empty when they are.
+    ledger : dict
+        What the model was trained on, and whether that overlaps the evaluated frames.
     timing : dict
         Seconds; the only part that differs from run to run.
     examples : list of Example
@@ -86,13 +88,19 @@ class Report:
     left_out: dict[str, int] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)
+    ledger: dict[str, Any] = field(default_factory=dict)
     timing: dict[str, float] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
     @property
     def aggregate(self) -> dict[str, float]:
-        """Metric -> value over all frames, by the protocol's own averaging."""
+        """Metric -> value over all records, by the protocol's own averaging."""
         return self._average(self.frames)
+
+    @property
+    def regions(self) -> dict[str, dict[str, float]]:
+        """Part of the images -> metrics there, ``frames``, ``pixels``, ``missing``."""
+        return region_averages(self.protocol, self.frames)
 
     @property
     def per_sequence(self) -> dict[str, dict[str, Any]]:
@@ -103,12 +111,17 @@ class Report:
         return {
             name: {
                 **self._average(records),
-                "frames": len(records),
+                "frames": sum(r.frames for r in records),
                 "pixels": sum(r.score.pixels for r in records),
                 "coverage": coverage(records),
             }
             for name, records in grouped.items()
         }
+
+    @property
+    def number_of_frames(self) -> int:
+        """Number of frames that were evaluated."""
+        return sum(record.frames for record in self.frames)
 
     @property
     def coverage(self) -> float:
@@ -117,7 +130,7 @@ class Report:
 
     @property
     def empty_frames(self) -> int:
-        """Number of frames without any pixel to measure."""
+        """Number of records without any pixel to measure."""
         return sum(record.score.pixels == 0 for record in self.frames)
 
     @property
@@ -127,34 +140,49 @@ class Report:
         return {theirs: values[ours] for theirs, ours in self.protocol.reported.items()}
 
     def average(self, over: str) -> dict[str, float]:
-        """Return every metric averaged over ``"images"`` or pooled over ``"pixels"``."""
-        return {name: self._one(name, self.frames, over) for name in self.protocol.metrics}
+        """Return every metric averaged over ``"images"``, ``"pixels"`` or ``"weighted"``.
+
+        Pooled over pixels there are measures of pixels only.
+        """
+        return {
+            name: average(self.protocol, self.frames, name, over)
+            for name in self.protocol.metrics
+            if over != "pixels" or name in METRICS
+        }
 
     def _average(self, records: list[FrameRecord]) -> dict[str, float]:
-        rule = self.protocol.average_of
-        return {name: self._one(name, records, rule(name)) for name in self.protocol.metrics}
+        return {name: average(self.protocol, records, name) for name in self.protocol.metrics}
 
-    def _one(self, name: str, records: list[FrameRecord], over: str) -> float:
-        values = np.array([record.score.values[name] for record in records])
-        if over == "pixels":
-            extra = metric(name).missing is not None
-            weights = [r.score.pixels + extra * r.score.missing for r in records]
-            return pool(name, values, weights)
-        if self.protocol.empty == "skip":
-            values = values[~np.isnan(values)]
-        return float(values.mean()) if values.size else float("nan")
+    def statistics(self) -> dict[str, dict[str, float]]:
+        """Return mean, std (population), min, median, max over all items of each series."""
+        found: dict[str, dict[str, float]] = {}
+        for name in ("error", "speed"):
+            several = [r.score.series[name] for r in self.frames if name in r.score.series]
+            values = np.concatenate(several) if several else np.empty(0)
+            if values.size:
+                found[name] = {
+                    "mean": float(values.mean()),
+                    "std": float(values.std()),
+                    "min": float(values.min()),
+                    "median": float(np.median(values)),
+                    "max": float(values.max()),
+                    "count": float(values.size),
+                }
+        return found
 
     def published(self) -> list[dict[str, Any]]:
         """Return the protocol's published numbers; ``delta`` (ours - theirs) where comparable.
 
         A delta is given only for the same model on the protocol's whole data.
         """
-        ours = self.aggregate
         rows = []
+        split = (self.split or {}).get("name")
+        regions = self.regions
         for row in self.protocol.published:
-            same = row.model == self.model["name"]
+            ours = self.aggregate if row.region == "all" else regions.get(row.region, {})
+            same = row.model == self.model["name"] and row.split in (None, split)
             delta = (
-                {k: ours[k] - v for k, v in row.values.items()}
+                {k: ours.get(k, math.nan) - v for k, v in row.values.items()}
                 if same and not self.limits
                 else None
             )
@@ -163,6 +191,9 @@ class Report:
                     "model": row.model,
                     "values": dict(row.values),
                     "source": row.source,
+                    "verified": row.verified,
+                    "region": row.region,
+                    "split": row.split,
                     "delta": delta,
                 }
             )
@@ -172,8 +203,8 @@ class Report:
         """Return the whole result as plain data; NaN and infinities become None."""
         ratios = np.array([r.score.scale for r in self.frames])
         ratios = ratios[np.isfinite(ratios)]
-        names = list(self.protocol.metrics)
-        columns = ["sequence", "camera", "frame", "frame_id", "pixels", "missing", "scale", *names]
+        kind = self.protocol.kind
+        others = ("images", "pixels") if kind == "frame" else ("images", "weighted")
         data: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -182,17 +213,19 @@ class Report:
             "split": self.split,
             "alignment": {
                 "method": self.alignment,
-                "per": "image",
+                "per": "image" if kind == "frame" else "sequence",
                 "scale_median": float(np.median(ratios)) if ratios.size else None,
                 "scale_relative_spread": float(np.std(ratios / np.median(ratios)))
                 if ratios.size
                 else None,
             },
             "aggregate": self.aggregate,
-            "averages": {over: self.average(over) for over in ("images", "pixels")},
+            "averages": {over: self.average(over) for over in others},
+            "regions": self.regions,
             "reported": self.reported,
             "counts": {
-                "frames": len(self.frames),
+                "records": len(self.frames),
+                "frames": self.number_of_frames,
                 "empty_frames": self.empty_frames,
                 "pixels": sum(r.score.pixels for r in self.frames),
                 "missing": sum(r.score.missing for r in self.frames),
@@ -200,19 +233,43 @@ class Report:
                 "left_out": self.left_out,
             },
             "comparable": {"published": not self.limits, "because": self.limits},
+            "training": self.ledger,
             "published": self.published(),
             "per_sequence": self.per_sequence,
-            "per_frame": {"columns": columns, "rows": [_row(r, names) for r in self.frames]},
+            "per_frame": self._table(),
             "curves": self._curves(),
             "data": self.data,
             "versions": self.versions,
             "timing": self.timing,
         }
+        if kind != "frame":
+            data["statistics"] = self.statistics()
+            data["series"] = [
+                {"sequence": r.sequence, "frame": r.frame, **r.score.series} for r in self.frames
+            ]
         result: dict[str, Any] = plain(data)
         return result
 
+    def _table(self) -> dict[str, Any]:
+        names = list(self.protocol.metrics)
+        columns = ["sequence", "camera", "frame", "frame_id", "frames", "pixels", "missing"]
+        rows = [
+            [
+                *(r.sequence, r.camera, r.frame, r.frame_id, r.frames),
+                *(r.score.pixels, r.score.missing, r.score.scale),
+                *(r.score.values[n] for n in names),
+            ]
+            for r in self.frames
+        ]
+        return {"columns": [*columns, "scale", *names], "rows": rows}
+
     def _curves(self) -> dict[str, Any]:
-        quantity = self.protocol.quantity
+        if self.protocol.kind == "motion":
+            counts = merged_counts(self.frames)
+            return {"precision_recall": mask_curves(self.protocol, counts)} if counts else {}
+        quantity = self.curves.quantity
+        if quantity not in ERROR_EDGES:
+            return {}
         unit = {"depth": "m", "disparity": "px"}[quantity]
         with np.errstate(invalid="ignore", divide="ignore"):
             means = self.curves.error_sum / self.curves.pixels
@@ -231,10 +288,10 @@ class Report:
         }
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """Return the result as JSON text, and write it to `path` when given."""
+        """Return the result as JSON text, and write it to `path` (whole or not) when given."""
         text = json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_text(Path(path), text)
         return text
 
     def to_html(self, path: str | Path) -> None:
@@ -246,29 +303,44 @@ class Report:
     def table(self) -> str:
         """Return the averages as text for a terminal, a sequence a line."""
         names = self.protocol.metrics
-        units = [metric(n).unit for n in names]
+        units = [measure_named(n).unit for n in names]
         heads = [f"{n}[{u}]" if u else n for n, u in zip(names, units, strict=True)]
-        rows = [[name, str(v["frames"]), *(_text(v[n]) for n in names), _percent(v["coverage"])]
-                for name, v in self.per_sequence.items()]  # fmt: skip
-        total = [_text(self.aggregate[n]) for n in names]
-        rows.append(["all", str(len(self.frames)), *total, _percent(self.coverage)])
-        table = [["sequence", "frames", *heads, "coverage"], *rows]
+        table = [["sequence", "frames", *heads, "coverage"]]
+        table += [self._line(name, v["frames"], v, v["coverage"])
+                  for name, v in self.per_sequence.items()]  # fmt: skip
+        table.append(self._line("all", self.number_of_frames, self.aggregate, self.coverage))
+        for name, v in self.regions.items():
+            share = v["pixels"] / (v["pixels"] + v["missing"])
+            table.append(self._line(f"  {name}", int(v["frames"]), v, share))
         widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
         lines = [
             "  ".join(f"{c:<{w}}" if i == 0 else f"{c:>{w}}" for i, (c, w) in enumerate(
                 zip(row, widths, strict=True)))
             for row in table
         ]  # fmt: skip
-        lines.insert(len(lines) - 1, "-" * len(lines[0]))
+        lines.insert(len(self.per_sequence) + 1, "-" * len(lines[0]))
         head = f"{self.model['name']} under {self.protocol.id} (alignment: {self.alignment})"
-        return "\n".join([head, *lines, *(f"not comparable: {why}" for why in self.limits)])
+        stamp = [self.ledger["message"]] if self.ledger.get("message") else []
+        why = [f"not comparable: {reason}" for reason in self.limits]
+        return "\n".join([head, *lines, *why, *stamp])
+
+    def _line(self, name: str, frames: int, values: Mapping[str, float], share: float) -> list[str]:
+        own = [_text(values.get(n, math.nan)) for n in self.protocol.metrics]
+        return [name, str(frames), *own, _percent(share)]
 
 
-def coverage(records: Iterable[FrameRecord]) -> float:
-    """Return the share of the truth's pixels with a prediction; NaN without any."""
-    found = [(r.score.pixels, r.score.missing) for r in records]
-    pixels, missing = sum(p for p, _ in found), sum(m for _, m in found)
-    return pixels / (pixels + missing) if pixels + missing else float("nan")
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:
@@ -286,12 +358,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
-
-
-def _row(record: FrameRecord, names: list[str]) -> list[Any]:
-    s = record.score
-    head = [record.sequence, record.camera, record.frame, record.frame_id]
-    return [*head, s.pixels, s.missing, s.scale, *(s.values[n] for n in names)]
 
 
 def _text(value: float) -> str:

@@ -1,17 +1,17 @@
-"""Run a model over sequences under a protocol, frame by frame.
+"""Run a model over sequences under a protocol.
 
-Only scores and sums are kept, so memory does not grow with the data. One sequence file is one
-task; with several jobs the tasks run in processes, and the result is the same bit for bit.
+Only scores and sums are kept, so memory does not grow with the data. One sequence file (or clip)
+is one task; with several jobs the tasks run in processes, and the result is the same bit for bit.
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,15 @@ import numpy as np
 from depthdata.errors import UsageError
 from depthdata.sequence import open_sequence
 from depthzoo.evaluation.alignment import choose_alignment
-from depthzoo.evaluation.frames import Plan, Task, plan_frames, sample_of
-from depthzoo.evaluation.metrics import metric
+from depthzoo.evaluation.examples import find_examples
+from depthzoo.evaluation.frames import Plan, Task, plan_frames
+from depthzoo.evaluation.kinds import TaskResult, needs_of, run_task
+from depthzoo.evaluation.ledger import check_training
 from depthzoo.evaluation.protocols import Protocol, get_protocol
-from depthzoo.evaluation.quantities import predicted_map
-from depthzoo.evaluation.results import Example, FrameRecord, Report
-from depthzoo.evaluation.scoring import Curves, error_map, score
-from depthzoo.evaluation.targets import truth_map
+from depthzoo.evaluation.records import FrameRecord
+from depthzoo.evaluation.results import Report
+from depthzoo.evaluation.scoring import Curves
+from depthzoo.evaluation.state import TaskStore
 
 if TYPE_CHECKING:
     from depthdata.loading import SequenceDataset
@@ -51,20 +53,25 @@ def evaluate(
     weights: str | Path | None = None,
     device: str = "cpu",
     precision: str = "fp32",
+    options: Mapping[str, Any] | None = None,
+    state: str | Path | None = None,
+    resume: bool = False,
 ) -> Report:
     """Evaluate a model under a named protocol.
 
     Parameters
     ----------
     model : Model or str
-        A model, or the name of one (`depthzoo.list_models`).
+        A model, or the name of one (`depthzoo.list_models`). `StoredPredictions` stands for a
+        model that was run elsewhere.
     data : path, list of paths or SequenceDataset
         Sequence files or folders of them. A dataset brings its own frames and images; the truth
         always comes from the files at full size.
     protocol : str or Protocol
         Such as ``"kitti_raw/lidar"`` (`depthzoo.evaluation.list_protocols`).
     split : str, optional
-        Evaluate the frames of this published list, in its order.
+        Evaluate the frames of this published list, in its order, or the clips of this published
+        rule (``"dynamic_replica/test_150"``).
     jobs : int
         Processes; each takes whole sequences.
     limit : int, optional
@@ -73,8 +80,12 @@ def evaluate(
         Keep pictures of the best, median and worst frame for the HTML report.
     progress : callable, optional
         ``(done, total, sequence)`` after each frame (after each sequence with several jobs).
-    weights, device, precision
+    weights, device, precision, options
         Passed to `depthzoo.load` when `model` is a name.
+    state : path, optional
+        Folder in which finished sequences are kept until the whole result is there.
+    resume : bool
+        Go on with what `state` holds, where it is of the same model, protocol and files.
 
     Returns
     -------
@@ -90,14 +101,24 @@ def evaluate(
     rules = get_protocol(protocol)
     if jobs < 1:
         raise UsageError(f"jobs must be at least 1, found {jobs}")
-    source = _Source(model, weights, device, precision)
+    source = _Source(model, weights, device, precision, _options(model, rules, options))
     running = source.load()
-    plan = plan_frames(data, rules, running.needs, split=split, limit=limit)
+    plan = plan_frames(data, rules, needs_of(running, rules), split=split, limit=limit)
     if not len(plan):
         raise UsageError(_nothing(plan, rules))
-    results = list(_results(source, running, plan, rules, jobs, progress))
+    described = _describe_data(plan)
+    versions = _versions()
+    store = None
+    if state is not None and plan.dataset is None:
+        facts = {
+            "protocol": rules.describe(),
+            "model": _describe_model(source, running, ""),
+            "versions": versions,
+        }
+        store = TaskStore(state, facts, resume=resume)
+    results = list(_results(source, running, plan, rules, jobs, progress, store))
     frames = [pair[1] for pair in sorted((p for r in results for p in r.records), key=_order)]
-    curves = Curves(rules.quantity)
+    curves = Curves(results[0].curves.quantity)
     for result in results:
         curves.merge(result.curves)
     invariance = results[0].invariance
@@ -106,20 +127,21 @@ def evaluate(
         frames=frames,
         curves=curves,
         model=_describe_model(source, running, invariance),
-        data=_describe_data(plan),
-        alignment=choose_alignment(invariance, rules.alignment),
+        data=described,
+        alignment=choose_alignment(invariance, rules.alignment, rules.quantity),
         split=plan.split,
         left_out=plan.left_out,
-        versions=_versions(),
+        versions=versions,
     )
-    report.limits = _limits(report, limit)
+    report.limits = _limits(report, plan, limit)
+    report.ledger = check_training(running.card, plan.tasks)
     if examples:
-        report.examples = _examples(running, plan, report)
+        report.examples = find_examples(running, plan, report)
     predicting = sum(r.seconds for r in results)
     report.timing = {
         "total_s": time.perf_counter() - started,
         "predict_s": predicting,
-        "predict_s_per_frame": predicting / len(frames),
+        "predict_s_per_frame": predicting / report.number_of_frames,
     }
     return report
 
@@ -132,21 +154,40 @@ class _Source:
     weights: str | Path | None
     device: str
     precision: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
         if not isinstance(self.model, str):
             return self.model
         from depthzoo.models import load
 
-        return load(self.model, device=self.device, precision=self.precision, weights=self.weights)
+        return load(
+            self.model,
+            device=self.device,
+            precision=self.precision,
+            weights=self.weights,
+            **self.options,
+        )
 
 
-@dataclass
-class _TaskResult:
-    records: list[tuple[int, FrameRecord]]
-    curves: Curves
-    invariance: str
-    seconds: float
+_WANTED = {"trajectory": "pose", "motion": "motion_mask"}
+
+
+def _options(model: Any, protocol: Protocol, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the model's options; of one that gives several things, only what is measured."""
+    chosen = dict(options or {})
+    wanted = _WANTED.get(protocol.kind)
+    if not isinstance(model, str):
+        if chosen:
+            raise UsageError("options are for a model that is given by its name")
+        return chosen
+    from depthzoo.models import family_options, model_card
+
+    several = "outputs" in family_options(model)
+    if several and "outputs" not in chosen:
+        gives = model_card(model).gives
+        chosen["outputs"] = ("depth", wanted) if wanted in gives else ("depth",)
+    return chosen
 
 
 def _order(pair: tuple[int, FrameRecord]) -> int:
@@ -160,29 +201,53 @@ def _results(
     protocol: Protocol,
     jobs: int,
     progress: Progress | None,
-) -> Iterator[_TaskResult]:
+    store: TaskStore | None,
+) -> Iterator[TaskResult]:
+    """Results of the tasks in their order; each is kept in the store when it is there."""
     total, done = len(plan), 0
-    if jobs == 1 or len(plan.tasks) == 1:
-        for task in plan.tasks:
+    digests = {path: open_sequence(path).digest for path in {t.path for t in plan.tasks}}
+    ready: dict[int, TaskResult] = {}
+    for i, task in enumerate(plan.tasks):
+        found = store.load(task, digests[task.path]) if store is not None else None
+        if found is not None:
+            ready[i] = found
+            done += len(task.frames)
+    todo = [i for i in range(len(plan.tasks)) if i not in ready]
+
+    def keep(i: int, result: TaskResult) -> None:
+        if store is not None:
+            store.save(plan.tasks[i], digests[plan.tasks[i].path], result)
+
+    if jobs == 1 or len(todo) <= 1:
+        for i, task in enumerate(plan.tasks):
+            if i in ready:
+                yield ready.pop(i)
+                continue
             before = done
 
             def step(n: int, name: str, before: int = before) -> None:
                 if progress is not None:
                     progress(before + n, total, name)
 
-            yield _run_task(model, task, protocol, plan.dataset, step)
+            result = run_task(model, task, protocol, plan.dataset, step)
+            keep(i, result)
+            yield result
             done += len(task.frames)
         return
     with ProcessPoolExecutor(
-        min(jobs, len(plan.tasks)),
+        min(jobs, len(todo)),
         mp_context=get_context("spawn"),
         initializer=_start_worker,
         initargs=(source, plan.dataset),
     ) as pool:
-        futures = [pool.submit(_run_in_worker, task, protocol) for task in plan.tasks]
+        futures = {i: pool.submit(_run_in_worker, plan.tasks[i], protocol) for i in todo}
         try:
-            for task, future in zip(plan.tasks, futures, strict=True):
-                result = future.result()
+            for i, task in enumerate(plan.tasks):
+                if i in ready:
+                    yield ready.pop(i)
+                    continue
+                result = futures.pop(i).result()
+                keep(i, result)
                 done += len(task.frames)
                 if progress is not None:
                     progress(done, total, task.path.stem)
@@ -202,92 +267,25 @@ def _start_worker(source: _Source, dataset: Any) -> None:
     _WORKER.update(model=source.load(), dataset=dataset)
 
 
-def _run_in_worker(task: Task, protocol: Protocol) -> _TaskResult:
-    return _run_task(_WORKER["model"], task, protocol, _WORKER["dataset"], None)
+def _run_in_worker(task: Task, protocol: Protocol) -> TaskResult:
+    return run_task(_WORKER["model"], task, protocol, _WORKER["dataset"], None)
 
 
-def _run_task(
-    model: Any,
-    task: Task,
-    protocol: Protocol,
-    dataset: Any,
-    step: Callable[[int, str], None] | None,
-) -> _TaskResult:
-    result = _TaskResult([], Curves(protocol.quantity), "", 0.0)
-    with open_sequence(task.path) as seq:
-        for n, (frame, order) in enumerate(zip(task.frames, task.order, strict=True), start=1):
-            sample = sample_of(seq, task, frame, order, model.needs, dataset)
-            start = time.perf_counter()
-            prediction = model.predict(sample)
-            result.seconds += time.perf_counter() - start
-            values = predicted_map(
-                prediction, model.needs, protocol.quantity, seq, task.camera, frame
-            )
-            truth = truth_map(protocol.truth, seq, task.camera, frame)
-            scored = score(protocol, values, truth, prediction.invariance, result.curves)
-            name = str(seq.frame_ids[frame])
-            record = FrameRecord(seq.name, task.camera, frame, name, scored)
-            result.records.append((order, record))
-            result.invariance = prediction.invariance
-            if step is not None:
-                step(n, seq.name)
-    return result
-
-
-def _examples(model: Any, plan: Plan, report: Report) -> list[Example]:
-    """Predict the best, the median and the worst frame once more and keep the pictures."""
-    name = report.protocol.headline
-    sign = 1.0 if metric(name).lower_is_better else -1.0
-    where = {
-        order: (task, frame)
-        for task in plan.tasks
-        for frame, order in zip(task.frames, task.order, strict=True)
-    }
-    ranked = sorted(
-        (sign * record.score.values[name], order)
-        for order, record in zip(sorted(where), report.frames, strict=True)
-        if record.score.pixels
-    )
-    if not ranked:
-        return []
-    picks = {"best": ranked[0], "median": ranked[(len(ranked) - 1) // 2], "worst": ranked[-1]}
-    position = {order: i for i, order in enumerate(sorted(where))}
-    found, seen = [], set()
-    for kind, (_, order) in picks.items():
-        if order in seen:
-            continue
-        seen.add(order)
-        task, frame = where[order]
-        found.append(_example(model, plan, report, kind, task, frame, order, position[order]))
-    return found
-
-
-def _example(
-    model: Any, plan: Plan, report: Report, kind: str, task: Task, frame: int, order: int, i: int
-) -> Example:
-    protocol = report.protocol
-    with open_sequence(task.path) as seq:
-        sample = sample_of(seq, task, frame, order, model.needs, plan.dataset)
-        prediction = model.predict(sample)
-        values = predicted_map(prediction, model.needs, protocol.quantity, seq, task.camera, frame)
-        truth = truth_map(protocol.truth, seq, task.camera, frame)
-        image = np.asarray(seq.cameras[task.camera]["rgb"][frame])
-    aligned, errors = error_map(protocol, values, truth, prediction.invariance)
-    shown = np.where(protocol.valid.contains(truth), truth, np.nan)
-    return Example(kind, report.frames[i], image, shown, aligned, errors)
-
-
-def _limits(report: Report, limit: int | None) -> list[str]:
-    protocol, found = report.protocol, []
+def _limits(report: Report, plan: Plan, limit: int | None) -> list[str]:
+    protocol, found = report.protocol, list(plan.notes)
     strange = sorted({d["dataset"] for d in report.data} - set(protocol.datasets))
     if protocol.datasets and strange:
         found.append(f"data are {', '.join(strange)}, not {', '.join(protocol.datasets)}")
-    if protocol.split and (report.split or {}).get("name") != protocol.split:
-        found.append(f"frames are not those of split {protocol.split}")
+    if protocol.splits and (report.split or {}).get("name") not in protocol.splits:
+        found.append(f"frames are not those of split {' or '.join(protocol.splits)}")
     if limit is not None:
         found.append(f"only the first {limit} frames were asked for")
     asked = report.left_out if report.split else {}
     found += [f"{n} frames left out: {why}" for why, n in asked.items()]
+    if protocol.clip is not None:
+        short = sum(record.frames != protocol.clip for record in report.frames)
+        if short:
+            found.append(f"{short} clips are shorter than {protocol.clip} frames")
     if report.coverage < 1:
         missing = 100 * (1 - report.coverage)
         found.append(f"{missing:.2f} % of the truth's pixels have no prediction")
@@ -305,6 +303,7 @@ def _describe_model(source: _Source, model: Any, invariance: str) -> dict[str, A
         "weights_file": Path(weights).name if weights is not None else None,
         "device": source.device if named else str(getattr(model, "device", "")) or None,
         "precision": source.precision if named else getattr(model, "precision", None),
+        "options": dict(source.options),
     }
 
 
@@ -316,8 +315,10 @@ def _describe_data(plan: Plan) -> list[dict[str, Any]]:
                 {
                     "sequence": seq.name,
                     "dataset": seq.dataset,
+                    "split": seq.split,
                     "file": path.name,
                     "digest": seq.digest,
+                    "source_fingerprint": seq.source_fingerprint,
                     "converter": seq.converter,
                 }
             )

@@ -27,6 +27,7 @@ __all__ = [
     "Needs",
     "PublishedNumber",
     "WeightsFile",
+    "family_options",
     "list_models",
     "load",
     "model_card",
@@ -97,6 +98,17 @@ def model_card(name: str) -> Card:
     ('disparity',)
     """
     return _entry(name)[1]
+
+
+def family_options(name: str) -> tuple[str, ...]:
+    """Return the names of the options that a model's family offers.
+
+    Examples
+    --------
+    >>> "outputs" in family_options("dynamo_depth/kitti")
+    True
+    """
+    return tuple(getattr(_entry(name)[0], "OPTIONS", ()))
 
 
 def load(

@@ -6,6 +6,7 @@ sums. Counts are integers and can be added over images.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,32 @@ class MotionCounts:
         self._positive += other._positive
         self._negative += other._negative
         self._by_class += other._by_class
+
+    def bins(self) -> dict[str, list[int]]:
+        """Return the counts between the thresholds, plain: what `from_bins` takes.
+
+        ``moving``, ``not_moving`` (K+1 each) and ``by_class`` (one class after the other).
+        """
+        flat = self._by_class.reshape(-1)
+        return {
+            "moving": self._positive.tolist(),
+            "not_moving": self._negative.tolist(),
+            "by_class": flat.tolist(),
+        }
+
+    @classmethod
+    def from_bins(cls, bins: Mapping[str, Any], thresholds: Any = None) -> MotionCounts:
+        """Return the counts that `bins` told, for the same thresholds."""
+        length = len(bins["moving"])
+        counts = cls(thresholds, classes=len(bins["by_class"]) // length)
+        if len(counts._positive) != length:
+            raise UsageError(
+                f"counts of {length - 1} thresholds do not fit {len(counts.thresholds)} thresholds"
+            )
+        counts._positive += np.asarray(bins["moving"], np.int64)
+        counts._negative += np.asarray(bins["not_moving"], np.int64)
+        counts._by_class += np.asarray(bins["by_class"], np.int64).reshape(counts._by_class.shape)
+        return counts
 
     @property
     def true_positives(self) -> NDArray[np.int64]:

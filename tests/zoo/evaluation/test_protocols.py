@@ -10,22 +10,25 @@ import pytest
 
 from depthdata.errors import UsageError
 from depthdata.splits import list_splits
+from depthdata.windows import list_windows
 from depthzoo.evaluation import get_protocol, list_protocols
 from depthzoo.evaluation.alignment import choose_alignment, scale_factor
-from depthzoo.evaluation.metrics import METRICS
-from depthzoo.evaluation.protocols import Range
-from depthzoo.evaluation.scoring import Curves, score
+from depthzoo.evaluation.measures import MEASURES
+from depthzoo.evaluation.protocols import KINDS, Range
+from depthzoo.evaluation.scoring import Curves, compare, score
 from depthzoo.evaluation.targets import RULES
 
 
 @pytest.mark.parametrize("name", list_protocols())
 def test_every_protocol_is_complete_data(name: str) -> None:
     protocol = get_protocol(name)
-    assert set(protocol.metrics) <= set(METRICS)
+    assert set(protocol.metrics) <= set(MEASURES)
     assert set(protocol.average) <= set(protocol.metrics)
     assert set(protocol.reported.values()) <= set(protocol.metrics)
-    assert protocol.truth in RULES
-    assert protocol.split is None or protocol.split in list_splits()
+    assert protocol.kind in KINDS
+    assert protocol.kind == "trajectory" or protocol.truth in RULES
+    assert set(protocol.splits) <= {*list_splits(), *list_windows()}
+    assert protocol.corrected in (None, *list_protocols())
     assert all(set(row.values) <= set(protocol.metrics) for row in protocol.published)
     assert len(protocol.text) > 80 and protocol.source
     json.dumps(protocol.describe(), allow_nan=False)
@@ -82,11 +85,12 @@ def test_the_range_of_the_truth() -> None:
 
 
 def test_the_crop_of_an_image_of_kitti() -> None:
-    mask = get_protocol("kitti_raw/eigen").crop_mask((375, 1242))
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    assert (rows[0], rows[-1] + 1) == (153, 371)
-    assert (columns[0], columns[-1] + 1) == (44, 1197)
-    assert mask.sum() == (371 - 153) * (1197 - 44)
+    protocol = get_protocol("kitti_raw/eigen")
+    found = compare(protocol, np.ones((375, 1242)), np.full((375, 1242), 5.0), "scale")
+    rows, columns = found.at // 1242, found.at % 1242
+    assert (rows.min(), rows.max() + 1) == (153, 371)
+    assert (columns.min(), columns.max() + 1) == (44, 1197)
+    assert found.at.size == (371 - 153) * (1197 - 44)
 
 
 def test_lidar_protocol_uses_predictions_as_they_are() -> None:
