@@ -13,14 +13,14 @@ DYNAMO_REPORTED = {
     **dict(zip(("da:a1", "da:a2", "da:a3"), DEPTH[4:], strict=True)),
 }
 _TEXT = (
-    "Evaluation of Dynamo-Depth, eval/depth.py. Truth: rows (row, column, depth), sub-pixel "
-    "where the source is: {truth} A row counts with 0.001 < depth < {cap} m and its sub-pixel "
-    "position in {crop}. The model is given {image}. One over its depth is resized to the truth's "
-    "size (bilinear, half-pixel centres) and THEN inverted; it is read at the row's truncated "
-    "position; several rows in a pixel all count. Median scaling per image over the rows that count; the "
-    "median is the LOWER middle element. Then the prediction is clamped to 0.001..{cap} m. Mean "
-    "over images; one without a row makes it NaN. {mask}Rows without prediction are left out and "
-    "counted (coverage)."
+    "Evaluation of Dynamo-Depth, eval/depth.py. Truth: rows (row, column, depth), sub-pixel where"
+    " the source is: {truth} A row counts with 0.001 < depth < {cap} m and its sub-pixel position"
+    " in {crop}. The model is given {image}. One over its depth is resized to the truth's size "
+    "(bilinear, half-pixel centres) and THEN inverted; it is read at the row's truncated "
+    "position; several rows in a pixel all count. Median scaling per image over the rows that "
+    "count; the median is the LOWER middle element. Then the prediction is clamped to "
+    "0.001..{cap} m. Mean over images; one without a row makes it NaN. {mask}Rows without "
+    "prediction are left out and counted (coverage)."
 )
 _MASK = (
     "Regions background, moving, static (could move but does not) by the motion mask at the "
