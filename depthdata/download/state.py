@@ -28,6 +28,7 @@ JOURNAL_MOST = 1 << 20  # bytes, then it is written anew
 SAFE_EVERY = 128 << 20  # bytes between two flushes of the data to the disk
 SAFE_SECONDS = 20.0
 RESERVE_TRIAL = 16 << 20
+RESERVE_QUICK = 0.002  # seconds
 
 
 class Validator(NamedTuple):
@@ -281,15 +282,15 @@ def _ranges(values: Iterable[Any]) -> RangeSet:
 def _reserve(descriptor: int, size: int) -> None:
     """Give the file its size, and its blocks where the file system can do that at once.
 
-    Where it cannot, the C library writes to every block instead, which takes as long as the
-    download: a short trial tells.
+    Where it cannot, the C library writes to every block instead, and a file system in memory
+    clears every page: that costs as much as the writing itself. A short trial tells.
     """
     trial = min(size, RESERVE_TRIAL)
     started = time.monotonic()
     with contextlib.suppress(AttributeError):
         try:
             os.posix_fallocate(descriptor, 0, trial)
-            if time.monotonic() - started < 0.05:
+            if time.monotonic() - started < RESERVE_QUICK:
                 os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -472,5 +472,5 @@ class Transfer:
         for start, end in list(part.have.gaps(position, stop)):
             part.write(start, memoryview(data)[start - position : end - position])
             new += end - start
-        self.follower.advance()
+        self.follower.advance(position, data)
         self.context.progress.advance(self.key, new, len(data))
