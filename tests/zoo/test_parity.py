@@ -216,8 +216,8 @@ def test_filters_and_arguments(copy, tmp_path):
     assert run_parity(copy.parent, models=["raft_*"])
     with pytest.raises(UsageError, match="no model 'x'"):
         run_parity(copy.parent, models=["x"])
-    with pytest.raises(UsageError, match="float32 or float64"):
-        run_parity(copy, dtype="float16")
+    with pytest.raises(UsageError, match="float32, float64"):
+        run_parity(copy, dtype="int8")
     with pytest.raises(UsageError, match="reg or alt"):
         run_parity(copy, correlation="cuda")
     (tmp_path / "empty").mkdir()
