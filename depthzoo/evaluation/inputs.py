@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from depthdata.aspect_crop import AspectCrop
 from depthdata.errors import MissingDependencyError, UsageError
+from depthdata.sequence import StereoGeometry
 
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence
     from depthzoo.evaluation.protocols import Protocol
 
-__all__ = ["Inputs", "build_sample", "cameras_of", "complete_windows", "image_stream"]
+__all__ = ["Inputs", "build_sample", "cameras_of", "complete_windows", "image_stream",
+           "prepared_geometry"]  # fmt: skip
 
 PLAIN_IMAGES = ("rgb",)
 
@@ -149,6 +151,17 @@ def build_sample(
         if pair.left == camera:
             sample["baseline"] = np.float32(pair.baseline)
     return sample
+
+
+def prepared_geometry(
+    seq: Sequence, camera: str, frame: int, inputs: Inputs
+) -> StereoGeometry | None:
+    """Return the geometry of the pair as prepared images have it; None without a pair."""
+    if inputs.size is None or all(pair.left != camera for pair in seq.stereo_pairs):
+        return None
+    cam, stored = seq.cameras[camera], seq.stereo_geometry(camera, frame)
+    K = AspectCrop((cam.height, cam.width), inputs.size).intrinsics(np.eye(3))
+    return StereoGeometry(stored.fx * K[0, 0], stored.baseline, stored.offset * K[0, 0])
 
 
 def _scaled(cam: Any, t: int, shape: tuple[int, ...]) -> NDArray[np.float64]:

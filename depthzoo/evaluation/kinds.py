@@ -14,7 +14,12 @@ from depthdata.errors import UsageError
 from depthdata.sequence import open_sequence
 from depthzoo.evaluation.alignment import choose_alignment
 from depthzoo.evaluation.frames import Task, sample_of
-from depthzoo.evaluation.inputs import Inputs, build_sample, complete_windows
+from depthzoo.evaluation.inputs import (
+    Inputs,
+    build_sample,
+    complete_windows,
+    prepared_geometry,
+)
 from depthzoo.evaluation.masks import MaskScore
 from depthzoo.evaluation.paths import path_score, true_poses
 from depthzoo.evaluation.protocols import Protocol
@@ -130,7 +135,11 @@ def frame_map(run: Any, frame: int, order: int) -> tuple[NDArray[np.floating], s
     inputs = run.inputs
     sample = sample_of(run.seq, run.task, frame, order, run.model.needs, run.dataset, inputs)
     prediction = run.predict(sample)
-    geometry = sample_geometry(sample) if inputs.prepare else None
+    geometry = None
+    if inputs.prepare:
+        geometry = sample_geometry(sample) or prepared_geometry(
+            *(run.seq, run.task.camera, frame, inputs)
+        )
     values = predicted_map(
         *(prediction, run.model.needs, run.protocol.quantity, run.seq, run.task.camera, frame),
         geometry,
@@ -146,6 +155,8 @@ def _frames(run: _Run) -> TaskResult:
         values, result.invariance = frame_map(run, frame, order)
         truth = truth_map(protocol.truth, run.seq, camera, frame)
         size = (int(truth.shape[0]), int(truth.shape[1]))
+        if values.shape == (1, 1):
+            values = np.broadcast_to(values, size)
         regions = region_masks(protocol, run.seq, camera, frame, size)
         scored = score(protocol, values, truth, result.invariance, result.curves, regions)
         result.records.append((order, run.record(frame, scored)))
@@ -219,7 +230,7 @@ def _path(run: _Run) -> TaskResult:
     protocol, task = run.protocol, run.task
     poses = true_poses(protocol, run.seq, task.camera, task.frames)
     if hasattr(run.model, "poses_of"):
-        predicted, invariance = run.model.poses_of(run.seq, task.frames)
+        predicted, invariance = run.model.poses_of(run.seq, task.camera, task.frames)
         motions = np.linalg.inv(predicted[:-1]) @ predicted[1:]
         run.done(len(task.frames))
     else:

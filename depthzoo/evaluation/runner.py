@@ -6,20 +6,20 @@ is one task; with several jobs the tasks run in processes, and the result is the
 
 from __future__ import annotations
 
+import pickle
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depthdata.errors import UsageError
+from depthdata.errors import DepthdataError, MissingDependencyError, UsageError
 from depthdata.sequence import open_sequence
+from depthdata.workers import WorkerLostError, run_tasks
 from depthzoo.evaluation.alignment import choose_alignment
 from depthzoo.evaluation.examples import find_examples
 from depthzoo.evaluation.frames import Plan, Task, plan_frames
@@ -47,6 +47,7 @@ def evaluate(
     *,
     split: str | None = None,
     jobs: int = 1,
+    scheduler: str | None = None,
     limit: int | None = None,
     examples: bool = False,
     progress: Progress | None = None,
@@ -73,7 +74,10 @@ def evaluate(
         Evaluate the frames of this published list, in its order, or the clips of this published
         rule (``"dynamic_replica/test_150"``).
     jobs : int
-        Processes; each takes whole sequences.
+        Processes; each takes whole sequences. One that dies is replaced.
+    scheduler : str, optional
+        Address of a Dask cluster, ``"tcp://host:port"``, that does the work instead; its workers
+        see the same files.
     limit : int, optional
         At most this many frames (the first ones).
     examples : bool
@@ -106,6 +110,8 @@ def evaluate(
     plan = plan_frames(data, rules, needs_of(running, rules), split=split, limit=limit)
     if not len(plan):
         raise UsageError(_nothing(plan, rules))
+    if hasattr(running, "check"):
+        running.check(rules, plan.tasks)
     described = _describe_data(plan)
     versions = _versions()
     store = None
@@ -113,10 +119,11 @@ def evaluate(
         facts = {
             "protocol": rules.describe(),
             "model": _describe_model(source, running, ""),
+            "predictions": getattr(running, "fingerprint", None),
             "versions": versions,
         }
         store = TaskStore(state, facts, resume=resume)
-    results = list(_results(source, running, plan, rules, jobs, progress, store))
+    results = list(_results(source, running, plan, rules, jobs, scheduler, progress, store))
     frames = [pair[1] for pair in sorted((p for r in results for p in r.records), key=_order)]
     curves = Curves(results[0].curves.quantity)
     for result in results:
@@ -200,10 +207,11 @@ def _results(
     plan: Plan,
     protocol: Protocol,
     jobs: int,
+    scheduler: str | None,
     progress: Progress | None,
     store: TaskStore | None,
 ) -> Iterator[TaskResult]:
-    """Results of the tasks in their order; each is kept in the store when it is there."""
+    """Results of the tasks in their order; each is kept in the store as soon as it is there."""
     total, done = len(plan), 0
     digests = {path: open_sequence(path).digest for path in {t.path for t in plan.tasks}}
     ready: dict[int, TaskResult] = {}
@@ -213,12 +221,14 @@ def _results(
             ready[i] = found
             done += len(task.frames)
     todo = [i for i in range(len(plan.tasks)) if i not in ready]
+    if done and progress is not None:
+        progress(done, total, "resumed")
 
     def keep(i: int, result: TaskResult) -> None:
         if store is not None:
             store.save(plan.tasks[i], digests[plan.tasks[i].path], result)
 
-    if jobs == 1 or len(todo) <= 1:
+    if scheduler is None and (jobs == 1 or len(todo) <= 1):
         for i, task in enumerate(plan.tasks):
             if i in ready:
                 yield ready.pop(i)
@@ -234,41 +244,65 @@ def _results(
             yield result
             done += len(task.frames)
         return
-    with ProcessPoolExecutor(
-        min(jobs, len(todo)),
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(source, plan.dataset),
-    ) as pool:
-        futures = {i: pool.submit(_run_in_worker, plan.tasks[i], protocol) for i in todo}
-        try:
-            for i, task in enumerate(plan.tasks):
-                if i in ready:
-                    yield ready.pop(i)
-                    continue
-                result = futures.pop(i).result()
-                keep(i, result)
-                done += len(task.frames)
-                if progress is not None:
-                    progress(done, total, task.path.stem)
-                yield result
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    work = pickle.dumps((source, plan.dataset, protocol))
+    jobs_of = [(work, plan.tasks[i]) for i in todo]
+    running = run_tasks(_work, jobs_of, jobs) if scheduler is None else _on_dask(jobs_of, scheduler)
+    following = 0
+    for position, answer in running:
+        i = todo[position]
+        task = plan.tasks[i]
+        if isinstance(answer, WorkerLostError):
+            raise DepthdataError(f"{task.path}: {answer}")
+        if isinstance(answer, Exception):
+            raise answer
+        keep(i, answer)
+        ready[i] = answer
+        done += len(task.frames)
+        if progress is not None:
+            progress(done, total, task.path.stem)
+        while following in ready:
+            yield ready.pop(following)
+            following += 1
+    while following in ready:
+        yield ready.pop(following)
+        following += 1
 
 
-_WORKER: dict[str, Any] = {}
+Work = tuple[bytes, Task]
 
 
-def _start_worker(source: _Source, dataset: Any) -> None:
-    import cv2
+def _on_dask(work: list[Work], scheduler: str) -> Iterator[tuple[int, Any]]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise MissingDependencyError(
+            "scheduler= needs dask.distributed: pip install 'depthdata[dask]'"
+        ) from None
+    with Client(scheduler) as client:
+        futures = client.map(_work, work, pure=False, retries=1)
+        positions = {future.key: position for position, future in enumerate(futures)}
+        for future in as_completed(futures):
+            error = future.exception()
+            known = error is None or isinstance(error, DepthdataError)
+            answer = future.result() if error is None else error
+            yield positions[future.key], answer if known else WorkerLostError(repr(error))
 
-    cv2.setNumThreads(1)
-    _WORKER.update(model=source.load(), dataset=dataset)
+
+_LOADED: dict[bytes, tuple[Any, Any, Protocol]] = {}
 
 
-def _run_in_worker(task: Task, protocol: Protocol) -> TaskResult:
-    return run_task(_WORKER["model"], task, protocol, _WORKER["dataset"], None)
+def _work(work: Work) -> TaskResult:
+    """Do a task in a process of its own; its model is loaded once."""
+    what, task = work
+    if what not in _LOADED:
+        import cv2
+
+        cv2.setNumThreads(1)
+        source, dataset, protocol = pickle.loads(what)
+        _LOADED.clear()
+        _LOADED[what] = (source.load(), dataset, protocol)
+    model, dataset, protocol = _LOADED[what]
+    return run_task(model, task, protocol, dataset, None)
 
 
 def _limits(report: Report, plan: Plan, limit: int | None) -> list[str]:
@@ -303,7 +337,7 @@ def _describe_model(source: _Source, model: Any, invariance: str) -> dict[str, A
         "weights_file": Path(weights).name if weights is not None else None,
         "device": source.device if named else str(getattr(model, "device", "")) or None,
         "precision": source.precision if named else getattr(model, "precision", None),
-        "options": dict(source.options),
+        "options": dict(source.options) or dict(getattr(model, "options", {})),
     }
 
 

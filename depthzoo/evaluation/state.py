@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,14 +43,14 @@ class TaskStore:
     def __init__(self, folder: str | Path, facts: Mapping[str, Any], *, resume: bool) -> None:
         self.folder = Path(folder)
         self._facts = json.dumps(facts, sort_keys=True, default=str)
-        if self.folder.exists() and not resume:
-            if any(not p.name.endswith(".json") and ".part-" not in p.name
-                   for p in self.folder.iterdir()):  # fmt: skip
+        if self.folder.exists():
+            if not self.folder.is_dir() or any(not _is_ours(p) for p in self.folder.iterdir()):
                 raise UsageError(
                     f"{self.folder} holds other files than the state of an evaluation; choose "
-                    "another output"
+                    "another folder"
                 )
-            shutil.rmtree(self.folder)
+            if not resume:
+                self.clear()
 
     def _path(self, task: Task, digest: str) -> Path:
         told = json.dumps([digest, task.camera, task.frames, task.order])
@@ -69,8 +70,13 @@ class TaskStore:
         write_text(self._path(task, digest), json.dumps(_plain(result)))
 
     def clear(self) -> None:
-        """Remove the folder: the whole result has been written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, as once the whole result has been written."""
+        if self.folder.is_dir() and all(_is_ours(p) for p in self.folder.iterdir()):
+            shutil.rmtree(self.folder)
+
+
+def _is_ours(path: Path) -> bool:
+    return re.fullmatch(r"\.?[0-9a-f]{32}\.json(\.part-.*)?", path.name) is not None
 
 
 def _plain(result: TaskResult) -> dict[str, Any]:
