@@ -34,7 +34,7 @@ from depthzoo.models.card import Needs
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence
 
-__all__ = ["TaskResult", "frame_map", "needs_of", "run_task"]
+__all__ = ["Clock", "Run", "TaskResult", "clip_maps", "frame_map", "needs_of", "run_task"]
 
 Step = Callable[[int, str], None]
 PATH_FRAMES = 8
@@ -61,7 +61,7 @@ class TaskResult:
     seconds: float
 
 
-class _Clock:
+class Clock:
     """Adds up the time that a model takes."""
 
     def __init__(self) -> None:
@@ -84,40 +84,47 @@ def run_task(
     step : callable, optional
         ``(frames done of this task, sequence)``.
     """
-    clock = _Clock()
+    clock = Clock()
     with open_sequence(task.path) as seq:
-        result = _KINDS[protocol.kind](_Run(model, task, protocol, dataset, seq, step, clock))
+        result = _KINDS[protocol.kind](Run(model, task, protocol, dataset, seq, step, clock))
     result.seconds = clock.seconds
     return result
 
 
 @dataclass(frozen=True)
-class _Run:
+class Run:
+    """A task that is being done."""
+
     model: Any
     task: Task
     protocol: Protocol
     dataset: Any
     seq: Sequence
     step: Step | None
-    clock: _Clock
+    clock: Clock
 
     @property
     def inputs(self) -> Inputs:
+        """Which images the model is given."""
         return Inputs.of(self.protocol)
 
     @property
     def needs(self) -> Needs:
+        """What the model needs under the protocol."""
         return needs_of(self.model, self.protocol)
 
     def done(self, number: int) -> None:
+        """Say how many frames are done."""
         if self.step is not None:
             self.step(number, self.seq.name)
 
     def record(self, frame: int, scored: Any, frames: int = 1) -> FrameRecord:
+        """Return the record that begins at a frame."""
         name = str(self.seq.frame_ids[frame])
         return FrameRecord(self.seq.name, self.task.camera, frame, name, scored, frames)
 
     def predict(self, sample: Any) -> Any:
+        """Run the model, on the clock."""
         with self.clock:
             return self.model.predict(sample)
 
@@ -147,7 +154,7 @@ def frame_map(run: Any, frame: int, order: int) -> tuple[NDArray[np.floating], s
     return values, prediction.invariance
 
 
-def _frames(run: _Run) -> TaskResult:
+def _frames(run: Run) -> TaskResult:
     protocol, camera = run.protocol, run.task.camera
     result = TaskResult([], Curves(protocol.compared), "", 0.0)
     pairs = zip(run.task.frames, run.task.order, strict=True)
@@ -164,11 +171,11 @@ def _frames(run: _Run) -> TaskResult:
     return result
 
 
-def _clip(run: _Run) -> TaskResult:
+def _clip(run: Run) -> TaskResult:
     protocol, task = run.protocol, run.task
     result = TaskResult([], Curves(protocol.compared), "", 0.0)
     sums = VideoScore(protocol, result.curves)
-    for n, (frame, values, invariance) in enumerate(_predictions(run), start=1):
+    for n, (frame, values, invariance) in enumerate(clip_maps(run), start=1):
         choose_alignment(invariance, protocol.alignment, protocol.quantity)
         result.invariance = invariance
         truth = np.asarray(truth_map(protocol.truth, run.seq, task.camera, frame, task.frames[0]))
@@ -192,12 +199,12 @@ def _clip(run: _Run) -> TaskResult:
     return result
 
 
-def _predictions(run: _Run) -> Iterator[tuple[int, NDArray[np.floating], str]]:
+def clip_maps(run: Run) -> Iterator[tuple[int, NDArray[np.floating], str]]:
     """Frame, map and invariance, in order; a model that takes videos is given the clip as one."""
     model, seq, camera, frames = run.model, run.seq, run.task.camera, run.task.frames
     quantity = run.protocol.quantity
     if hasattr(model, "stream"):
-        reading = _Clock()
+        reading = Clock()
 
         def samples() -> Iterator[Any]:
             for frame in frames:
@@ -226,7 +233,7 @@ def _predictions(run: _Run) -> Iterator[tuple[int, NDArray[np.floating], str]]:
             yield frame, nothing, model.card.invariance
 
 
-def _path(run: _Run) -> TaskResult:
+def _path(run: Run) -> TaskResult:
     protocol, task = run.protocol, run.task
     poses = true_poses(protocol, run.seq, task.camera, task.frames)
     if hasattr(run.model, "poses_of"):
@@ -242,7 +249,7 @@ def _path(run: _Run) -> TaskResult:
     return result
 
 
-def _motions(run: _Run) -> tuple[NDArray[np.float64], str]:
+def _motions(run: Run) -> tuple[NDArray[np.float64], str]:
     """Return the pose of each next camera in the one before it, (N-1, 4, 4)."""
     frames, found, invariance = run.task.frames, [], ""
     if len(frames) < 2:
@@ -265,7 +272,7 @@ def _motions(run: _Run) -> tuple[NDArray[np.float64], str]:
     return np.concatenate(found), invariance
 
 
-def _masks(run: _Run) -> TaskResult:
+def _masks(run: Run) -> TaskResult:
     protocol, task, seq = run.protocol, run.task, run.seq
     classes = int(protocol.options["classes"]) if seq.dataset.startswith("waymo") else 0
     result = TaskResult([], Curves("motion_mask"), "", 0.0)
@@ -287,7 +294,7 @@ def _masks(run: _Run) -> TaskResult:
     return result
 
 
-_KINDS: dict[str, Callable[[_Run], TaskResult]] = {
+_KINDS: dict[str, Callable[[Run], TaskResult]] = {
     "frame": _frames,
     "sequence": _clip,
     "trajectory": _path,

@@ -141,8 +141,15 @@ def path_score(protocol: Protocol, motions: Poses, poses: Poses, invariance: str
             "rpe_rotation": steps["rotation"]["rmse"],
         }
         weight, shown = float(len(poses)), alignment
-    if measure != "dynamo":
-        placed = align_positions(predicted, poses, shown)[0]
-        for name, positions in (("predicted", placed), ("true", poses[:, :3, 3])):
-            series |= {f"{name}_{axis}": positions[:, k].tolist() for k, axis in enumerate("xyz")}
+    placed = align_positions(predicted, poses, shown)[0]
+    for name, positions in (("predicted", placed), ("true", poses[:, :3, 3])):
+        series |= {f"{name}_{axis}": positions[:, k].tolist() for k, axis in enumerate("xyz")}
+    series["up"] = _up(protocol, poses)
     return Score(values, len(poses), 0, scale, weight=weight, series=series)
+
+
+def _up(protocol: Protocol, poses: Poses) -> list[float]:
+    """Return which way is up (3,) in the world: a camera's -y, a vehicle's z, on average."""
+    axes = poses[:, :3, 2] if protocol.truth == "vehicle_poses" else -poses[:, :3, 1]
+    found: list[float] = axes.mean(0).tolist()
+    return found

@@ -33,7 +33,12 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Example:
-    """Pictures of one frame for the report: all (H,W[,3]), NaN where there is nothing."""
+    """Pictures of one frame for the report: all (H,W[,3]), NaN where there is nothing.
+
+    Of a mask of what moves the truth is labels (1 moves, 3 unlabelled), the prediction a
+    probability, and the error 0 (right, still), 1 (right, moves), 2 (wrongly moving), 3 (missed).
+    `note` says which frame of a clip or sequence it is.
+    """
 
     kind: str
     record: FrameRecord
@@ -41,6 +46,7 @@ class Example:
     truth: np.ndarray[Any, Any]
     prediction: np.ndarray[Any, Any]
     error: np.ndarray[Any, Any]
+    note: str = ""
 
 
 @dataclass
@@ -275,7 +281,7 @@ class Report:
             means = self.curves.error_sum / self.curves.pixels
         return {
             "error": {
-                "metric": self.protocol.headline,
+                "metric": self.protocol.charted,
                 "edges": ERROR_EDGES[quantity],
                 "pixels": self.curves.errors.tolist(),
             },

@@ -31,7 +31,7 @@ TRUTH_EDGES = {
     "depth": (0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 80, np.inf),
     "disparity": (0, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, np.inf),
 }
-"""Bins of the charts: headline error, and truth (m or px)."""
+"""Bins of the charts: `Protocol.charted`, and truth (m or px)."""
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Curves:
     errors : (n,) int
         Pixels in each bin of `ERROR_EDGES`.
     pixels, error_sum : (m,)
-        Pixels, and sum of the headline error, in each bin of `TRUTH_EDGES`.
+        Pixels, and sum of the charted error, in each bin of `TRUTH_EDGES`.
     """
 
     quantity: str
@@ -59,7 +59,7 @@ class Curves:
         self.error_sum = np.zeros(len(self.pixels))
 
     def add(self, error: NDArray[np.float64], truth: NDArray[np.float64]) -> None:
-        """Count (N,) pixels: their headline error and their truth."""
+        """Count (N,) pixels: their charted error and their truth."""
         self.errors += np.histogram(error, ERROR_EDGES[self.quantity])[0]
         edges = TRUTH_EDGES[self.quantity]
         self.pixels += np.histogram(truth, edges)[0]
@@ -261,7 +261,11 @@ def score(
     quantities = [one.quantity(errors) for one in metrics.values()]
     values = finish_sums(metrics, [total(q) for q in quantities], len(errors), missing)
     if curves is not None and p.size:
-        curves.add(np.asarray(quantities[0], np.float64), g)
+        if protocol.charted in metrics:
+            shown = quantities[list(metrics).index(protocol.charted)]
+        else:
+            shown = metric(protocol.charted).quantity(errors)
+        curves.add(np.asarray(shown, np.float64), g)
     parts: dict[str, RegionScore] = {}
     if regions is not None:
         own = {name: mask.reshape(-1)[found.at] for name, mask in regions.items()}
@@ -277,14 +281,14 @@ def score(
 def error_map(
     protocol: Protocol, prediction: FloatMap, truth: Truth, invariance: str
 ) -> tuple[FloatMap, FloatMap, FloatMap]:
-    """Return aligned prediction, truth and headline error for pictures, (H,W) of the truth.
+    """Return aligned prediction, truth and charted error for pictures, (H,W) of the truth.
 
     Truth and error are NaN where nothing counts.
     """
     found = compare(protocol, prediction, truth, invariance)
     errors, known = np.full(found.size, np.nan), np.full(found.size, np.nan)
     p, g, at = found.prediction[found.given], found.truth[found.given], found.at[found.given]
-    errors.reshape(-1)[at] = metric(protocol.headline).pixel(p, g)
+    errors.reshape(-1)[at] = metric(protocol.charted).pixel(p, g)
     known.reshape(-1)[found.at] = found.truth
     every = np.arange(found.size[0] * found.size[1])
     with np.errstate(divide="ignore"):

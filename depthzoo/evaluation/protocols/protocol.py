@@ -206,6 +206,11 @@ class Protocol:
         """The quantity that is measured: ``"depth"``, ``"disparity"``, ``"pose"`` ..."""
         return self.measured or self.quantity
 
+    @property
+    def charted(self) -> str:
+        """The error that pictures and histograms show: measured pixel by pixel, not a yes or no."""
+        return "epe" if self.compared == "disparity" else "abs_rel"
+
     def average_of(self, metric: str) -> str:
         """Return ``"images"``, ``"pixels"``, ``"weighted"`` or ``"counts"``."""
         return self.average.get(metric, "images")
