@@ -18,7 +18,7 @@ class ConvGRU(nn.Module):
         self.convr = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
         self.convq = nn.Conv2d(hidden + inputs, hidden, 3, padding=1)
 
-    def forward(self, h: Tensor, context: tuple[Tensor, Tensor, Tensor], *inputs: Tensor) -> Tensor:
+    def forward(self, h: Tensor, context: tuple[Tensor, Tensor, Tensor], hx: Tensor) -> Tensor:
         """Next hidden state.
 
         Parameters
@@ -27,16 +27,20 @@ class ConvGRU(nn.Module):
             Hidden state, (N, hidden, H, W).
         context : tuple of Tensor
             Terms for the update gate z, the reset gate r and the candidate q, each like `h`.
-        *inputs : Tensor
-            Concatenated after the hidden state.
+        hx : Tensor
+            Hidden state and inputs concatenated, (N, hidden + inputs, H, W); without gradients it
+            is overwritten, so that a large image takes no copy of it.
         """
         cz, cr, cq = context
-        x = torch.cat(inputs, 1) if len(inputs) > 1 else inputs[0]
-        hx = torch.cat([h, x], 1)
-        z = torch.sigmoid(self.convz(hx) + cz)
-        r = torch.sigmoid(self.convr(hx) + cr)
-        q = torch.tanh(self.convq(torch.cat([r * h, x], 1)) + cq)
-        return (1 - z) * h + z * q
+        z: Tensor = self.convz(hx).add_(cz).sigmoid_()
+        r: Tensor = self.convr(hx).add_(cr).sigmoid_()
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            q: Tensor = self.convq(torch.cat([r * h, hx[:, h.shape[1] :]], 1)).add_(cq).tanh_()
+            return (1 - z) * h + z * q
+        hx[:, : h.shape[1]].mul_(r)
+        del r
+        q = self.convq(hx).add_(cq).tanh_()
+        return q.sub_(h).mul_(z).add_(h)
 
 
 def pool_half(x: Tensor) -> Tensor:

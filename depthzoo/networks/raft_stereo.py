@@ -22,17 +22,20 @@ from depthzoo.networks.encoder import (
     initialise,
     residual_pair,
 )
+from depthzoo.networks.encoder_bands import band_rows, map_bytes, trunk_in_bands
 from depthzoo.networks.gru import ConvGRU, pool_half, resize_to
 from depthzoo.networks.upsampling import convex_upsample
 
 __all__ = ["RAFTStereo", "RAFTStereoOptions", "StereoFlow", "Trace"]
 
 ContextTerms = tuple[Tensor, Tensor, Tensor]
+Bands = int | Literal["auto"] | None
 Trace = Callable[[str, Tensor], None]
 """Receives intermediate results by name; see `RAFTStereo.forward`."""
 
 FEATURES = 256
 WIDTH = 128  # channels of the encoder's trunk and levels
+LARGE_MAP = 256 * 2**20  # bytes of a map of the encoder from which little memory means bands
 
 
 class StereoFlow(NamedTuple):
@@ -167,9 +170,9 @@ class FeatureNetwork(ResidualTrunk):
         self.conv2 = nn.Conv2d(WIDTH, FEATURES, 1)
         initialise(self)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Map (N, 3, H, W) in -1..1 to (N, 256, h, w)."""
-        features: Tensor = self.conv2(self.trunk(image))
+    def forward(self, image: Tensor, rows: int | None = None) -> Tensor:
+        """Map (N, 3, H, W) in -1..1 to (N, 256, h, w), so many rows at a time."""
+        features: Tensor = self.conv2(_trunk(self, image, rows))
         return features
 
 
@@ -235,10 +238,12 @@ class UpdateBlock(nn.Module):
         """Refresh level 2 if in use, then level 1 if asked for; the finest level is first."""
         net = list(net)
         if self.levels == 3:
-            net[2] = self.gru32(net[2], context[2], pool_half(net[1]))
+            hx = torch.cat([net[2], pool_half(net[1])], 1)
+            net[2] = self.gru32(net[2], context[2], hx)
         if middle and self.levels > 1:
             above = [resize_to(net[2], net[1])] if self.levels == 3 else []
-            net[1] = self.gru16(net[1], context[1], pool_half(net[0]), *above)
+            hx = torch.cat([net[1], pool_half(net[0]), *above], 1)
+            net[1] = self.gru16(net[1], context[1], hx)
         return net
 
     def forward(
@@ -246,8 +251,13 @@ class UpdateBlock(nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         """Refresh every level; return the states and the correction of the flow (N, 2, h, w)."""
         net = self.coarse(net, context, middle=True)
-        above = [resize_to(net[1], net[0])] if self.levels > 1 else []
-        net[0] = self.gru08(net[0], context[0], self.encoder(flow, corr), *above)
+        parts = [net[0], self.encoder(flow, corr)]
+        if self.levels > 1:
+            parts.append(resize_to(net[1], net[0]))
+        hx = torch.cat(parts, 1)
+        del parts  # a large image has no room for what `hx` holds too
+        net[0] = self.gru08(net[0], context[0], hx)
+        del hx
         return net, self.flow_head(net[0])
 
     def upsampling_mask(self, h: Tensor) -> Tensor:
@@ -272,6 +282,7 @@ class RAFTStereo(nn.Module):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.options = opts = RAFTStereoOptions.of(options)
+        self.bands: Bands = "auto"
         self.factor = 2**opts.n_downsample
         self.cnet = ContextNetwork(opts)
         self.update_block = UpdateBlock(opts)
@@ -325,7 +336,7 @@ class RAFTStereo(nn.Module):
         """
         self._check(left, right, iterations, flow_init)
         with self._autocast(left):
-            features, net, context = self._encode(2 * (left / 255) - 1, 2 * (right / 255) - 1)
+            features, net, context = self._encode(left, right)
         if trace is not None:
             _trace_encoders(trace, features, net, context)
         start = _pixel_grid(left, features[0])
@@ -345,6 +356,8 @@ class RAFTStereo(nn.Module):
             position = position + torch.cat([delta[:, :1], torch.zeros_like(delta[:, :1])], 1)
             if mask is None:
                 continue
+            if last and trace is None:
+                del corr_of, corr, net, context  # upsampling a large image needs their room
             steps.append(convex_upsample((position - start)[:, :1], mask, self.factor))
             if trace is not None:
                 values = (corr, net[0], mask, position - start, steps[-1])
@@ -356,6 +369,17 @@ class RAFTStereo(nn.Module):
     def use_correlation(self, name: CorrelationName) -> None:
         """Switch the implementation of the correlation; weights and results stay."""
         self.options = replace(self.options, corr_implementation=name)
+
+    def use_bands(self, rows: Bands) -> None:
+        """Encode an image so many rows at a time; None is all at once.
+
+        A third of the memory, up to two and a half times the work at full resolution, the same
+        result. ``auto``, as at first, does so for large images where the correlation is ``alt``.
+        With gradients or autocast all rows are encoded at once.
+        """
+        if not (rows is None or rows == "auto" or rows >= 1):
+            raise ValueError(f"RAFT-Stereo: bands have at least 1 row; got {rows}")
+        self.bands = rows
 
     def use_autocast(self, dtype: Literal["float16", "bfloat16"] | None) -> None:
         """Run encoders and updates under autocast to a dtype; None leaves it off."""
@@ -393,11 +417,12 @@ class RAFTStereo(nn.Module):
         self, left: Tensor, right: Tensor
     ) -> tuple[tuple[Tensor, Tensor], list[Tensor], list[ContextTerms]]:
         """Features of both images, initial states and context terms; images pass one by one."""
-        trunk = self.cnet.trunk(left)
+        rows = self._rows(left)
+        trunk = _trunk(self.cnet, _centred(left), rows)
         if self.options.shared_backbone:
-            features = (self.conv2(trunk), self.conv2(self.cnet.trunk(right)))
+            features = (self.conv2(trunk), self.conv2(_trunk(self.cnet, _centred(right), rows)))
         else:
-            features = (self.fnet(left), self.fnet(right))
+            features = (self.fnet(_centred(left), rows), self.fnet(_centred(right), rows))
         net, context = [], []
         heads = self.cnet.heads(trunk, self.options.n_gru_layers)
         for (hidden, terms), conv in zip(heads, self.context_zqr_convs, strict=True):
@@ -405,6 +430,19 @@ class RAFTStereo(nn.Module):
             cz, cr, cq = conv(torch.relu(terms)).chunk(3, 1)
             context.append((cz, cr, cq))
         return features, net, context
+
+    def _rows(self, image: Tensor) -> int | None:
+        """Rows to encode at a time; None where all."""
+        if torch.is_grad_enabled() or torch.is_autocast_enabled(image.device.type):
+            return None
+        if self.bands != "auto":
+            return self.bands
+        size = (image.shape, image.element_size())
+        if self.options.corr_implementation.startswith("reg") or (
+            map_bytes(self.cnet, *size) < LARGE_MAP
+        ):
+            return None
+        return band_rows(self.cnet, *size)
 
     def _correlation(self, left: Tensor, right: Tensor) -> Sampler:
         opts = self.options
@@ -426,6 +464,15 @@ class RAFTStereo(nn.Module):
             net = block.coarse(net, context, middle=True)
         result: tuple[list[Tensor], Tensor] = block(net, context, flow, corr)
         return result
+
+
+def _centred(image: Tensor) -> Tensor:
+    """Bring 0..255 to -1..1."""
+    return 2 * (image / 255) - 1
+
+
+def _trunk(network: ResidualTrunk, image: Tensor, rows: int | None) -> Tensor:
+    return network.trunk(image) if rows is None else trunk_in_bands(network, image, rows)
 
 
 def _pixel_grid(image: Tensor, features: Tensor) -> Tensor:

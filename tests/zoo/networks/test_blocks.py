@@ -63,11 +63,23 @@ def test_residual_block_without_projection_is_a_sum_of_rectified_branches():
 def test_gru_mixes_old_and_new_by_its_update_gate():
     gru = ConvGRU(4, 3)
     h, x = torch.randn(1, 4, 5, 5), torch.randn(1, 3, 5, 5)
+    hx = torch.cat([h, x], 1)
     zero = torch.zeros_like(h)
     keep, renew = torch.full_like(h, -50.0), torch.full_like(h, 50.0)
     with torch.no_grad():
-        torch.testing.assert_close(gru(h, (keep, zero, zero), x), h)
-        torch.testing.assert_close(gru(h, (renew, zero, renew), x), torch.ones_like(h))
+        torch.testing.assert_close(gru(h, (keep, zero, zero), hx.clone()), h)
+        torch.testing.assert_close(gru(h, (renew, zero, renew), hx.clone()), torch.ones_like(h))
+
+
+def test_gru_gives_the_same_with_gradients_and_without():
+    gru = ConvGRU(4, 3)
+    h, *context, x = (torch.randn(2, c, 5, 6) for c in (4, 4, 4, 4, 3))
+    kept = gru(h, tuple(context), torch.cat([h, x], 1))
+    assert kept.requires_grad
+    before = h.clone()
+    with torch.no_grad():
+        torch.testing.assert_close(gru(h, tuple(context), torch.cat([h, x], 1)), kept)
+    assert torch.equal(h, before)
 
 
 def test_pool_counts_the_border_and_resize_keeps_corners():
