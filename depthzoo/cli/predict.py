@@ -13,7 +13,7 @@ from depthdata.cli.base import (
     Console,
     common_options,
 )
-from depthzoo.cli.options import model_options
+from depthzoo.cli.options import family_option, model_options, parse_options
 
 
 @click.command("predict")
@@ -30,6 +30,7 @@ from depthzoo.cli.options import model_options
 @click.option("--png16", is_flag=True, help="Also 16-bit PNGs, value * 256 as KITTI stores it.")
 @click.option("--overwrite", is_flag=True, help="Replace predictions that are there.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+@family_option
 @model_options
 @common_options
 def command(
@@ -43,21 +44,28 @@ def command(
     png16: bool,
     overwrite: bool,
     dry_run: bool,
+    pairs: tuple[str, ...],
     weights: Path | None,
     device: str,
     precision: str,
 ) -> int:
-    """Run MODEL on a sequence file or a folder of them; write OUT/<sequence>.npz (float32)."""
+    """Run MODEL on a sequence file or a folder of them; write OUT/<sequence>.npz.
+
+    Beside depth or disparity the file holds what else the model gives: poses, flow, masks of what
+    moves. depthzoo evaluate --predictions OUT measures them.
+    """
     from depthzoo.evaluation.predicting import predict_sequences
     from depthzoo.models import load
 
+    options = parse_options(pairs)
     results = predict_sequences(
-        load(model, device=device, precision=precision, weights=weights),
+        load(model, device=device, precision=precision, weights=weights, **options),
         source,
         out,
         quantity=quantity,
         camera=camera,
         limit=limit,
+        options=options,
         png16=png16,
         overwrite=overwrite,
         dry_run=dry_run,

@@ -7,9 +7,9 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 
 from depthdata.errors import DepthdataError, UsageError
 from depthdata.sequence import open_sequence
-from depthzoo.evaluation.frames import build_sample, complete_windows, sequence_files
+from depthzoo.evaluation.frames import sequence_files
+from depthzoo.evaluation.pieces import FramePrediction, predictable_frames, predicted_frames
 from depthzoo.evaluation.quantities import own_quantity, predicted_map
+from depthzoo.models.card import Needs
+from depthzoo.prediction import Prediction
 
 if TYPE_CHECKING:
     from depthdata.sequence import Sequence
@@ -29,6 +32,8 @@ __all__ = ["PredictedSequence", "predict_sequences"]
 
 QUANTITIES = ("depth", "disparity")
 PNG_SCALE = 256.0
+_ALONE = Needs()
+_FURTHER = ("motion_mask", "flow", "uncertainty", "pose")
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ def predict_sequences(
     quantity: str | None = None,
     camera: str = "left",
     limit: int | None = None,
+    options: Mapping[str, Any] | None = None,
     png16: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -72,7 +78,10 @@ def predict_sequences(
     A file appears whole or not at all, and memory does not grow with the sequence. It holds
     ``depth`` (m) or ``disparity`` (px) (n,H,W) float32 with NaN where nothing is predicted,
     ``frames`` (n,) timeline indices, ``frame_ids`` (n,), ``intrinsics`` (n,3,3), ``baseline``
-    (of a stereo pair, m) and ``facts``, JSON text: model, sequence, digest, invariance.
+    (of a stereo pair, m) and ``facts``, JSON text: model, sequence, digest, invariance. What else
+    the model gives lies beside: ``motion_mask`` and ``uncertainty`` (n,H,W), ``flow`` (n,2,H,W)
+    float32, ``pose`` (n,4,4) float64 in the axes of the first frame (NaN after a gap).
+    `StoredPredictions` reads all of it. A model that takes videos is given each sequence as one.
 
     Parameters
     ----------
@@ -88,6 +97,8 @@ def predict_sequences(
         The camera to predict for.
     limit : int, optional
         At most this many frames of each sequence.
+    options : mapping, optional
+        Those that the model was loaded with: files made with other ones are not taken for the same.
     png16 : bool
         Also write ``OUT/<sequence>/<frame>.png``: value * 256 as uint16, 0 = none (KITTI's form).
     overwrite : bool
@@ -105,7 +116,8 @@ def predict_sequences(
     """
     if quantity is not None and quantity not in QUANTITIES:
         raise UsageError(f"quantity must be depth or disparity, found {quantity!r}")
-    job = _Job(model, Path(out), quantity, camera, limit, png16, overwrite)
+    kept = json.loads(json.dumps(dict(options or {}), default=str)) or None
+    job = _Job(model, Path(out), quantity, camera, limit, kept, png16, overwrite)
     files = sequence_files(data)
     plans = [_plan(job, file) for file in files]
     total, done = sum(len(p.frames) for p in plans if p.todo), 0
@@ -140,6 +152,7 @@ class _Job:
     quantity: str | None
     camera: str
     limit: int | None
+    options: Any
     png16: bool
     overwrite: bool
 
@@ -153,6 +166,7 @@ class _Job:
             "camera": self.camera,
             "asked": self.quantity,
             "limit": self.limit,
+            "options": self.options,
         }
 
 
@@ -174,8 +188,7 @@ def _plan(job: _Job, file: Path) -> _SequencePlan:
     try:
         with open_sequence(file) as seq:
             target = job.out / f"{seq.name}.npz"
-            found = np.flatnonzero(complete_windows(seq, job.camera, job.model.needs))
-            frames = tuple(found[: job.limit].tolist())
+            frames = tuple(predictable_frames(job.model, seq, job.camera)[: job.limit])
             if not frames:
                 raise UsageError(f"{file}: no frame has all images that the model needs")
             if target.exists() and not job.overwrite:
@@ -201,27 +214,33 @@ def _same(target: Path, facts: dict[str, Any]) -> bool:
 
 
 def _predict(job: _Job, plan: _SequencePlan, step: Callable[[int, str], None]) -> None:
-    model, camera = job.model, job.camera
+    camera = job.camera
     job.out.mkdir(parents=True, exist_ok=True)
-    with open_sequence(plan.file) as seq, _spool(job.out) as spool:
-        shape: tuple[int, ...] | None = None
+    with open_sequence(plan.file) as seq, ExitStack() as stack:
+        spools: dict[str, _Spool] = {}
         quantity, invariance = job.quantity or "", ""
-        for n, frame in enumerate(plan.frames, start=1):
-            prediction = model.predict(build_sample(seq, camera, frame, model.needs))
-            quantity = job.quantity or quantity or own_quantity(prediction)
-            invariance = prediction.invariance
-            values = predicted_map(prediction, model.needs, quantity, seq, camera, frame)
-            if shape is not None and values.shape != shape:
-                raise UsageError(
-                    f"{plan.file}: predictions differ in size, {shape} and then {values.shape}"
-                )
-            shape = values.shape
-            spool.write(np.ascontiguousarray(values, "<f4").tobytes())
+        frames: list[int] = []
+        for found in predicted_frames(job.model, seq, camera, list(plan.frames)):
+            quantity = job.quantity or quantity or own_quantity(found.prediction)
+            invariance = found.prediction.invariance
+            parts = {quantity: _map(found, quantity, seq, camera), **_further(found)}
+            for name in parts:
+                if name not in spools:
+                    file = stack.enter_context(tempfile.TemporaryFile(dir=job.out))
+                    spools[name] = _Spool(file, f"{plan.file}: {name}")  # type: ignore[arg-type]
+            for name, spool in spools.items():
+                spool.add(parts.get(name), len(frames))
+            frames.append(found.frame)
             if job.png16:
-                _write_png16(job.out / seq.name / f"{seq.frame_ids[frame]}.png", values)
-            step(n, seq.name)
-        spool.seek(0)
-        frames = list(plan.frames)
+                path = job.out / seq.name / f"{seq.frame_ids[found.frame]}.png"
+                _write_png16(path, parts[quantity])
+            step(len(frames), seq.name)
+        if sorted(frames) != list(plan.frames):
+            raise UsageError(
+                f"{plan.file}: the model predicted {len(set(frames))} of {len(plan.frames)} frames"
+                + (", some of them twice" if len(set(frames)) != len(frames) else "")
+                + "; leave out reference_windows"
+            )
         small: dict[str, Any] = {
             "frames": np.array(frames, "<i8"),
             "frame_ids": np.array([str(seq.frame_ids[t]) for t in frames]),
@@ -232,26 +251,82 @@ def _predict(job: _Job, plan: _SequencePlan, step: Callable[[int, str], None]) -
         for pair in seq.stereo_pairs:
             if pair.left == camera:
                 small["baseline"] = np.float64(pair.baseline)
-        _write_npz(plan.target, quantity, (len(frames), *(shape or ())), spool, small)
+        _write_npz(plan.target, spools, small)
 
 
-@contextmanager
-def _spool(folder: Path) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryFile(dir=folder) as spool:
-        yield spool  # type: ignore[misc]
+def _map(found: FramePrediction, quantity: str, seq: Sequence, camera: str) -> NDArray[Any]:
+    """Return the depth or disparity of a frame."""
+    own = getattr(found.prediction, quantity)
+    if own is not None:
+        return np.asarray(own[found.at], "<f4")
+    other = getattr(found.prediction, _other(quantity))
+    if other is None:
+        raise UsageError(f"the model predicts no {quantity}, nor what it could be computed from")
+    given: dict[str, Any] = {_other(quantity): other[found.at][None]}
+    given["invariance"] = found.prediction.invariance
+    values = predicted_map(Prediction(**given), _ALONE, quantity, seq, camera, found.frame)
+    return np.asarray(values, "<f4")
 
 
-def _write_npz(
-    target: Path, name: str, shape: tuple[int, ...], data: BinaryIO, small: dict[str, Any]
-) -> None:
-    """Write the large array from a file and the small ones from memory, whole or not at all."""
+def _other(quantity: str) -> str:
+    return "disparity" if quantity == "depth" else "depth"
+
+
+def _further(found: FramePrediction) -> dict[str, NDArray[Any]]:
+    """Return what a model gives beside depth or disparity."""
+    parts: dict[str, NDArray[Any]] = {}
+    for name in _FURTHER:
+        if getattr(found.prediction, name) is None:
+            continue
+        if name != "pose":
+            parts[name] = np.asarray(getattr(found.prediction, name)[found.at], "<f4")
+        elif found.pose is not None:
+            # after a gap nobody knows where the camera is in the axes of the first frame
+            lost = np.full((4, 4), np.nan)
+            parts[name] = np.asarray(lost if found.run else found.pose, "<f8")
+    return parts
+
+
+@dataclass
+class _Spool:
+    """Arrays of one size, one after the other, in a file."""
+
+    file: BinaryIO
+    what: str
+    shape: tuple[int, ...] | None = None
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype("<f4"))
+    count: int = 0
+
+    def add(self, values: NDArray[Any] | None, number: int) -> None:
+        """Write the values of a frame; NaN for it, and for those before, where there are none."""
+        if values is not None:
+            if self.shape not in (None, values.shape):
+                raise UsageError(
+                    f"{self.what}: predictions differ in size, {self.shape} and then {values.shape}"
+                )
+            self.shape, self.dtype = values.shape, values.dtype
+        assert self.shape is not None
+        while self.count < number:
+            self._write(np.full(self.shape, np.nan, self.dtype))
+        self._write(np.full(self.shape, np.nan, self.dtype) if values is None else values)
+
+    def _write(self, values: NDArray[Any]) -> None:
+        self.file.write(np.ascontiguousarray(values).tobytes())
+        self.count += 1
+
+
+def _write_npz(target: Path, spools: Mapping[str, _Spool], small: dict[str, Any]) -> None:
+    """Write the large arrays from files and the small ones from memory, whole or not at all."""
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
-                np.lib.format.write_array_header_1_0(member, header)
-                shutil.copyfileobj(data, member, 1 << 20)
+            for name, spool in spools.items():
+                shape = (spool.count, *(spool.shape or ()))
+                header = {"descr": spool.dtype.str, "fortran_order": False, "shape": shape}
+                spool.file.seek(0)
+                with archive.open(_member(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array_header_1_0(member, header)
+                    shutil.copyfileobj(spool.file, member, 1 << 20)
             for key, value in small.items():
                 with archive.open(_member(f"{key}.npy"), "w") as member:
                     np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ from depthdata.view import (
 )
 from depthdata.view.moments import Solids
 from depthdata.view.video import frame_rate
-from depthzoo.evaluation.inputs import build_sample, complete_windows
+from depthzoo.evaluation.inputs import complete_windows
+from depthzoo.evaluation.pieces import predicted_frames
 
 if TYPE_CHECKING:
     from depthzoo.models import Model
@@ -36,8 +37,6 @@ KINDS = {
 }
 """What `draw_prediction` draws, and how its files end."""
 
-_PIECE = 8
-_MOTION = ("pose", "flow", "motion_mask")
 _METRIC = ("metric", "disparity")
 
 
@@ -124,75 +123,8 @@ def predicted_moments(
     frames = np.flatnonzero(complete)[:limit].tolist()
     if not frames:
         raise UsageError(f"{sequence.path}: no frame has all images that the model needs")
-    moving = set(_MOTION) & set(getattr(model, "outputs", model.card.gives))
-    if moving and len(model.needs.views) == 1:
-        yield from _in_pieces(model, sequence, camera, frames)
-    elif hasattr(model, "stream"):
-        samples = (build_sample(sequence, camera, t, model.needs) for t in frames)
-        for prediction in model.stream(samples):
-            frame = frames[prediction.meta["frames"][0]]
-            yield _moment(sequence, camera, frame, prediction, 0)
-    else:
-        for frame in frames:
-            prediction = model.predict(build_sample(sequence, camera, frame, model.needs))
-            several = len(_first(prediction)) > 1
-            at = tuple(model.needs.offsets).index(0) if several else 0
-            yield _moment(sequence, camera, frame, prediction, at)
-
-
-def _in_pieces(model: Any, sequence: Sequence, camera: str, frames: list[int]) -> Iterator[Moment]:
-    """Predict runs of frames piece by piece; neighbours share two frames.
-
-    Flow and masks of the first and the last frame of a piece are not known: those of the frames
-    between are taken.
-    """
-    for run in _runs(frames):
-        world = np.eye(4)  # of the first camera of the piece
-        done = run[0] - 1
-        for piece in _pieces(run):
-            offsets = [t - piece[0] for t in piece]
-            sample = build_sample(sequence, camera, piece[0], model.needs, offsets=offsets)
-            cam = sequence.cameras[camera]
-            if "instances" in cam.streams and all(cam["instances"].present[t] for t in piece):
-                sample["instances"] = np.stack([cam["instances"][t] for t in piece])
-            prediction = model.predict(sample)
-            last = piece[-1] == run[-1]
-            for i, frame in enumerate(piece):
-                if frame > done and (last or i < len(piece) - 1):
-                    yield _moment(sequence, camera, frame, prediction, i, world)
-                    done = frame
-            if prediction.pose is not None and not last:
-                world = world @ prediction.pose[len(piece) - 2]
-
-
-def _runs(frames: list[int]) -> Iterator[list[int]]:
-    """Split frames where they are not consecutive.
-
-    >>> list(_runs([1, 2, 5]))
-    [[1, 2], [5]]
-    """
-    cuts = np.flatnonzero(np.diff(frames) != 1) + 1
-    for part in np.split(np.asarray(frames), cuts):
-        yield part.tolist()
-
-
-def _pieces(run: list[int], size: int = _PIECE) -> Iterator[list[int]]:
-    """Cut a run into pieces of which neighbours share two frames.
-
-    >>> list(_pieces([0, 1, 2, 3, 4], 4))
-    [[0, 1, 2, 3], [2, 3, 4]]
-    """
-    start = 0
-    while True:
-        yield run[start : start + size]
-        if start + size >= len(run):
-            return
-        start += size - 2
-
-
-def _first(prediction: Prediction) -> NDArray[np.floating]:
-    found: NDArray[np.floating] = getattr(prediction, prediction.given[0])
-    return found
+    for found in predicted_frames(model, sequence, camera, frames):
+        yield _moment(sequence, camera, found.frame, found.prediction, found.at, found.world)
 
 
 def _moment(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from depthdata.sequence import open_sequence
 from depthdata.synthetic import SyntheticScene, write_sequence
 from depthzoo.evaluation.frames import build_sample
 from depthzoo.evaluation.predicting import predict_sequences
-from depthzoo.models import load
+from depthzoo.models import Card, Needs, load
+from depthzoo.prediction import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +120,110 @@ def test_dry_run_writes_nothing(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="quantity"):
         predict_sequences(load("sgbm"), folder, tmp_path, quantity="flow")
+
+
+class Mover:
+    """A model that knows all of a scene, given consecutive frames."""
+
+    weights_sha256 = None
+    needs = Needs()
+    card = Card("mover", "mover", "Mover", "none", "", "", Needs(),
+                ("depth", "pose", "flow", "motion_mask"), "scale")  # fmt: skip
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def predict(self, sample: Any) -> Prediction:
+        first, count = int(sample["index"]["frame"]), len(sample["rgb"])
+        with open_sequence(self.file) as seq:
+            cam = seq.cameras["left"]
+            frames = range(first, first + count)
+            depth = np.stack([cam.depth[t] for t in frames])
+            pose = np.stack([cam.pose(t) for t in frames])
+        numbers = np.arange(first, first + count, dtype=np.float32)[:, None, None]
+        mask = np.broadcast_to(numbers, depth.shape).copy()
+        mask[[0, -1]] = np.nan
+        return Prediction(
+            depth=depth,
+            motion_mask=mask if count > 2 else None,
+            flow=np.stack([mask, mask], 1) if count > 2 else None,
+            pose=np.linalg.inv(pose[0]) @ pose if count > 1 else None,
+            invariance="scale",
+        )
+
+
+def test_poses_flow_and_masks_lie_beside_the_depth(tmp_path: Path) -> None:
+    count = 10  # more than a piece
+    file = write_sequence(
+        SyntheticScene(seed=1, frames=count, height=32, width=96),
+        *(tmp_path / "street_0001.h5",), tracks=0, lidar=False,
+    )  # fmt: skip
+    (result,) = predict_sequences(Mover(file), file, tmp_path / "out")
+    assert result.status == "predicted", result.message
+    with np.load(result.path, allow_pickle=False) as stored, open_sequence(file) as seq:
+        assert stored["frames"].tolist() == list(range(count))
+        assert stored["flow"].shape == (count, 2, 32, 96)
+        inner = stored["motion_mask"][1:-1]
+        assert (inner == np.arange(1, count - 1)[:, None, None]).all()
+        assert np.isnan(stored["motion_mask"][[0, -1]]).all()
+        poses = np.stack([seq.cameras["left"].pose(t) for t in range(count)])
+        np.testing.assert_allclose(stored["pose"], np.linalg.inv(poses[0]) @ poses, atol=1e-9)
+    from depthzoo.evaluation import evaluate
+    from depthzoo.evaluation.stored import StoredPredictions
+
+    report = evaluate(StoredPredictions(tmp_path / "out"), file, "odometry/trajectory")
+    assert report.model["name"] == "mover" and report.model["invariance"] == "scale"
+    assert report.aggregate["ate"] == pytest.approx(0, abs=1e-6)
+    depth = evaluate(StoredPredictions(tmp_path / "out"), file, "depth/lidar")
+    assert depth.alignment == "median" and depth.aggregate["abs_rel"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_model_of_videos_is_given_a_sequence_as_one(folder: Path, tmp_path: Path) -> None:
+    class Video:
+        weights_sha256 = None
+        card, needs = load("sgbm").card, load("sgbm").needs
+        videos = 0
+
+        def predict(self, sample: object) -> Prediction:
+            raise AssertionError("a video is not predicted frame by frame")
+
+        def stream(self, samples: Any) -> Any:
+            self.videos += 1
+            for t, sample in enumerate(samples):
+                values = np.full((1, *sample["rgb"].shape[2:]), t, np.float32)
+                meta = {"frames": (t,)}
+                yield Prediction(disparity=values, invariance="disparity", meta=meta)
+
+    model = Video()
+    results = predict_sequences(model, folder, tmp_path)
+    assert model.videos == 2
+    with np.load(results[1].path, allow_pickle=False) as stored:
+        assert stored["disparity"][:, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_a_model_that_loses_frames_is_told(folder: Path, tmp_path: Path) -> None:
+    class Loses:
+        weights_sha256 = None
+        card, needs = load("sgbm").card, load("sgbm").needs
+
+        def predict(self, sample: object) -> Prediction:
+            raise AssertionError
+
+        def stream(self, samples: Any) -> Any:
+            for t, sample in enumerate(samples):
+                if t != 1:
+                    values = np.zeros((1, *sample["rgb"].shape[2:]), np.float32)
+                    meta = {"frames": (t,)}
+                    yield Prediction(disparity=values, invariance="disparity", meta=meta)
+
+    result = predict_sequences(Loses(), folder / "street_0001.h5", tmp_path)[0]
+    assert result.status == "failed" and "2 of 3 frames" in result.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_options_are_other_predictions(folder: Path, tmp_path: Path) -> None:
+    file, model = folder / "street_0001.h5", load("sgbm", max_disparity=32)
+    options = {"max_disparity": 32, "size": (1, 2)}
+    for wanted in ("predicted", "skipped"):
+        assert predict_sequences(model, file, tmp_path, options=options)[0].status == wanted
+    assert predict_sequences(load("sgbm"), file, tmp_path)[0].status == "failed"
