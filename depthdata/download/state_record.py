@@ -53,7 +53,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, doing: str = "downloading") -> Iterator[None]:
     """Hold the lock of a file's download; DownloadError where another process holds it.
 
     The lock is the kernel's, so it goes with a killed process. A file system without locks (some
@@ -69,7 +69,7 @@ def locked(path: Path) -> Iterator[None]:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
                 raise DownloadError(
-                    f"{path}: another process is downloading this file; wait for it or stop it"
+                    f"{path}: another process is {doing} this file; wait for it or stop it"
                 ) from None
         with contextlib.suppress(OSError):
             # whoever held it before may have removed the file between our open and our lock
