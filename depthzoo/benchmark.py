@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import statistics
@@ -20,7 +21,7 @@ from depthzoo.models.base import Sample
 if TYPE_CHECKING:
     from depthzoo.models import Card, Model
 
-__all__ = ["Timing", "benchmark", "random_sample", "table"]
+__all__ = ["Timing", "benchmark", "merged", "random_sample", "read_timings", "table"]
 
 logger = logging.getLogger(__name__)
 
@@ -222,6 +223,40 @@ def _processor(threads: int) -> str:
     return f"{name}, {threads} thread{'s' * (threads > 1)}"
 
 
+def read_timings(path: str | Path) -> list[Timing]:
+    """Return the timings of a file that ``depthzoo bench --out`` wrote.
+
+    Raises
+    ------
+    UsageError
+        It is none.
+    """
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [Timing(**{**row, "size": tuple(row["size"])}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{path}: not a file of timings, as depthzoo bench --out writes it ({error}); "
+            "name another file"
+        ) from None
+
+
+def merged(old: Iterable[Timing], new: Iterable[Timing]) -> list[Timing]:
+    """Return old timings with new ones of the same thing in their place, then those that are new.
+
+    The same thing is the same model with the same options, size, frames, precision, on the same
+    machine.
+    """
+    found = {_what(timing): timing for timing in old}
+    found.update({_what(timing): timing for timing in new})
+    return list(found.values())
+
+
+def _what(t: Timing) -> tuple[Any, ...]:
+    options = tuple(sorted((key, str(value)) for key, value in t.options.items()))
+    return t.model, options, t.size, t.frames, t.precision, t.machine
+
+
 def table(timings: Iterable[Timing]) -> str:
     """Return timings as a table in Markdown."""
     lines = [
@@ -232,7 +267,16 @@ def table(timings: Iterable[Timing]) -> str:
         changed = "".join(f", {key}={value}" for key, value in t.options.items())
         lines.append(
             f"| `{t.model}`{changed} | {t.size[0]} x {t.size[1]} | {t.frames} | {t.precision} | "
-            f"{1000 * t.seconds:.4g} | {t.peak_bytes / 2**20:.0f} | "
+            f"{_digits(1000 * t.seconds)} | {t.peak_bytes / 2**20:.0f} | "
             f"{t.weights_bytes / 2**20:.0f} | {t.machine} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _digits(value: float) -> str:
+    """Return three digits, and never an exponent.
+
+    >>> [_digits(x) for x in (1.2345, 123.45, 12345.6)]
+    ['1.23', '123', '12346']
+    """
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from depthdata.sources import Card as DatasetCard
 from depthdata.sources import dataset_card, list_datasets
+from depthzoo.benchmark import read_timings, table
 from depthzoo.evaluation.markdown import protocols_page
 from depthzoo.models import Card as ModelCard
 from depthzoo.models import list_models, model_card
@@ -78,6 +79,12 @@ def models_page() -> str:
             lines.append(f"| `{card.name}` | {file.file} | <{file.url}> | {digest} |")
     lines += [
         "",
+        "## Speed and memory\n",
+        "Untrained weights, random images of the size that a model was trained at. A frame is",
+        "timed from array to array (median); the peak is that of the tensors beside the weights.",
+        "`depthzoo bench` measures your machine. These rows: `depthzoo bench MODEL -o",
+        "docs/benchmark.json`, then `python tools/make_docs.py`.\n",
+        table(read_timings(DOCS / "benchmark.json")),
         "## The authors' numbers\n",
         "| name | dataset | metric | value | source |",
         "|---|---|---|---|---|",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from depthdata.cli.base import Console, common_options
 from depthdata.errors import UsageError
+
+if TYPE_CHECKING:
+    from depthzoo.benchmark import Timing
 
 
 @click.command("bench")
@@ -37,7 +40,10 @@ from depthdata.errors import UsageError
 )
 @click.option("--iterations", type=click.IntRange(1), help="Of models that iterate.")
 @click.option(
-    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write JSON here too."
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write JSON here too; other rows of a file that is there stay.",
 )
 @common_options
 def command(
@@ -56,7 +62,8 @@ def command(
     A table in Markdown is printed: the median time of a frame from array to array, and the most
     that tensors took beside the weights.
     """
-    from depthzoo.benchmark import benchmark, table
+    from depthzoo.benchmark import benchmark, merged, read_timings, table
+    from depthzoo.evaluation.results import write_text
     from depthzoo.models import list_models
 
     names = [name for name in list_models() if not models or _fits(name, models)]
@@ -64,7 +71,8 @@ def command(
     if unknown:
         raise UsageError(f"no model {unknown[0]!r}; there are {', '.join(list_models())}")
     options: dict[str, Any] = {} if iterations is None else {"iterations": iterations}
-    timings = []
+    timings: list[Timing] = []
+    earlier = read_timings(out) if out is not None and out.exists() else []
     for precision in precisions:
         for timing in benchmark(
             [name for name in names if precision == "fp32" or name != "sgbm"],
@@ -77,12 +85,10 @@ def command(
         ):
             timings.append(timing)
             console.note(f"{timing.model} {precision}: {1000 * timing.seconds:.4g} ms a frame")
-    facts = [timing.to_dict() for timing in timings]
     if out is not None:
-        part = out.with_name(f"{out.name}.part")
-        part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        part.replace(out)
-    console.result(facts, table(timings))
+        rows = [timing.to_dict() for timing in merged(earlier, timings)]
+        write_text(out, json.dumps(rows, indent=1) + "\n")
+    console.result([timing.to_dict() for timing in timings], table(timings))
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:

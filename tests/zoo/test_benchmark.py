@@ -55,6 +55,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path):
     assert "| `sgbm` | 48 x 80 | 1 | fp32 |" in result.output
     (facts,) = json.loads(out.read_text())
     assert facts["model"] == "sgbm" and facts["seconds"] > 0 and facts["versions"]["torch"]
+    CliRunner().invoke(main, [*command, "--size", "60", "90"])
+    assert [row["size"] for row in json.loads(out.read_text())] == [[48, 80], [60, 90]]
+    out.write_text("[1]")
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code != 0 and "not a file of timings" in result.output
+    assert out.read_text() == "[1]"
 
 
 def test_what_cannot_be_timed_is_refused():
