@@ -135,13 +135,13 @@ def test_what_is_missing_is_said_in_a_line(folder: Path, tmp_path: Path) -> None
         evaluate("sgbm", folder, "motion/segmentation")
     model = Spoiler(tmp_path, moving, "motion_mask")
     plain = write_file(tmp_path / "plain.h5", 4, cameras=("left",))
-    with pytest.raises(UsageError, match="nothing to evaluate .* no truth"):
+    with pytest.raises(UsageError, match=r"nothing to evaluate .* no truth"):
         evaluate(model, plain, "motion/segmentation")
     labels = np.zeros((2, 24, 40), np.uint8)
     short = write_file(
         tmp_path / "short.h5", 2, cameras=("left",), streams={"masks/moving": labels}
     )
-    with pytest.raises(UsageError, match="nothing to evaluate .* no image"):
+    with pytest.raises(UsageError, match=r"nothing to evaluate .* no image"):
         evaluate(model, short, "motion/segmentation")
     with pytest.raises(UsageError, match="predicts no motion mask"):
         evaluate(Traveller(folder, times(1)), folder, "motion/segmentation")
