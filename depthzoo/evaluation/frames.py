@@ -240,6 +240,11 @@ def _wanted(
 
     if split in list_windows() and split not in list_splits():
         yield from _by_rule(files, split, protocol, plan)
+    elif protocol.kind == "sequence":
+        raise UsageError(
+            f"split {split} lists single frames; {protocol.id} takes clips: leave the split out, "
+            "or give a rule for windows such as sintel/all"
+        )
     else:
         yield from _by_list(files, split, plan)
 

@@ -27,7 +27,7 @@ from depthzoo.evaluation.quantities import predicted_map, predicted_mask, sample
 from depthzoo.evaluation.records import FrameRecord
 from depthzoo.evaluation.regions import region_masks
 from depthzoo.evaluation.scoring import Curves, score
-from depthzoo.evaluation.targets import truth_map
+from depthzoo.evaluation.targets import frames_with_truth, truth_map
 from depthzoo.evaluation.video import VideoScore
 from depthzoo.models.card import Needs
 
@@ -175,10 +175,16 @@ def _clip(run: Run) -> TaskResult:
     protocol, task = run.protocol, run.task
     result = TaskResult([], Curves(protocol.compared), "", 0.0)
     sums = VideoScore(protocol, result.curves)
+    known = frames_with_truth(protocol.truth, run.seq, task.camera)
+    cam = run.seq.cameras[task.camera]
     for n, (frame, values, invariance) in enumerate(clip_maps(run), start=1):
         choose_alignment(invariance, protocol.alignment, protocol.quantity)
         result.invariance = invariance
-        truth = np.asarray(truth_map(protocol.truth, run.seq, task.camera, frame, task.frames[0]))
+        truth = np.full((cam.height, cam.width), np.nan)
+        if known[frame]:
+            truth = np.asarray(
+                truth_map(protocol.truth, run.seq, task.camera, frame, task.frames[0])
+            )
         if values.shape == (1, 1):
             values = np.broadcast_to(values, truth.shape)
         if values.shape != truth.shape:

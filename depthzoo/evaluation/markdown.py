@@ -62,7 +62,7 @@ processes and on every run except for `timing`:
 | `counts` | frames, empty frames, pixels, missing pixels, coverage, frames left out and why |
 | `comparable`, `published` | whether and why not; numbers with `delta` where comparable |
 | `training` | what the model was trained on, and what of it was evaluated |
-| `regions` | the same measures for static, moving, occluded pixels and by distance |
+| `regions` | static, moving, occluded, by distance; pooled over pixels if the text is silent |
 | `per_sequence`, `per_frame` | the same measures; a row for each frame, clip or sequence |
 | `series`, `statistics` | errors over time of clips and paths; mean, spread, extremes of them |
 | `curves` | histogram of the headline error; by distance or disparity; precision, recall |

@@ -67,7 +67,7 @@ def region_averages(
             if protocol.region_average == "by_pixels":
                 weights = np.array([part.pixels for part in parts], np.float64)
                 one[name] = _mean(values, weights, "skip")
-            elif protocol.average_of(name) == "images":
+            elif protocol.region_average == "images":
                 one[name] = _mean(values, None, "skip")
             else:
                 one[name] = _pooled(name, values, parts)

@@ -31,8 +31,10 @@ def region_masks(
     """
     cam = seq.cameras[camera]
     if protocol.regions == "dynamo":
-        from depthzoo.evaluation.targets import dynamo_motion
+        from depthzoo.evaluation.targets import dynamo_motion, frames_with_truth
 
+        if not frames_with_truth("dynamo_motion", seq, camera)[frame]:
+            return {}  # the published rules take a frame without labels for background
         labels = dynamo_motion(seq, camera, frame, frame)
         return {"background": labels == 0, "static": labels == 2, "moving": labels == 1}
     if protocol.regions == "crop":

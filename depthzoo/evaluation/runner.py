@@ -213,7 +213,10 @@ def _results(
 ) -> Iterator[TaskResult]:
     """Results of the tasks in their order; each is kept in the store as soon as it is there."""
     total, done = len(plan), 0
-    digests = {path: open_sequence(path).digest for path in {t.path for t in plan.tasks}}
+    digests: dict[Path, str] = {}
+    for path in {task.path for task in plan.tasks}:
+        with open_sequence(path) as seq:
+            digests[path] = seq.digest
     ready: dict[int, TaskResult] = {}
     for i, task in enumerate(plan.tasks):
         found = store.load(task, digests[task.path]) if store is not None else None

@@ -73,8 +73,9 @@ class VideoScore:
         """Return the measures of the clip."""
         values: dict[str, float] = {}
         for kind, (size, total, *bad) in self._sums.items():
-            # DynamicStereo: nothing but perfect pixels is 0; without a valid pixel nothing is said
-            empty = 0.0 if self._nonzero and self.pixels else float("nan")
+            # DynamicStereo: 0 where no error is counted, also in a clip without any truth; a model
+            # that predicted nothing is not perfect
+            empty = 0.0 if self._nonzero and (self.pixels or not self.missing) else float("nan")
             mean = total / size if size else empty
             values["tepe" if kind else "epe"] = float(mean)
             for k, number in zip(BAD, bad, strict=True):

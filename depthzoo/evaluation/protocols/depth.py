@@ -84,8 +84,7 @@ PROTOCOLS = (
         + _PLAIN
         + (
             " Where a camera has dense depth and no points, every pixel of it counts. Regions: "
-            "static and moving by the file's mask, and by distance, pooled over pixels as the "
-            "measures say."
+            "static and moving by the file's mask, and by distance, pooled over their pixels."
         ),
         source="depthzoo; the measures of Eigen et al. 2014",
         quantity="depth",

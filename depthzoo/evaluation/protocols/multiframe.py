@@ -57,6 +57,7 @@ PROTOCOLS = (
         align_on=Range(0.0),
         clamp=(1 / 80, float("inf")),
         regions="crop",
+        region_average="images",
         prepare="256x512",
         poses="dvso",
         datasets=("kitti_odometry",),

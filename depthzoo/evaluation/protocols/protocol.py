@@ -128,7 +128,8 @@ class Protocol:
         distance; ``"dynamo"``: Dynamo-Depth's motion mask; ``"crop"``: the file's mask of moving
         objects at the prepared size.
     region_average : str
-        ``""``: as the metrics; ``"by_pixels"``: the images' values weighted by their pixels, also
+        ``"pixels"``: pooled over the region's pixels in all images; ``"images"``: mean over the
+        images that have some; ``"by_pixels"``: the images' values weighted by their pixels, also
         of root measures.
     images : tuple of str
         Streams that the model is given, the first one that a camera has; of a pair, of both.
@@ -177,7 +178,7 @@ class Protocol:
     clamp: tuple[float, float] | None = None
     empty: str = "skip"
     regions: str = "masks"
-    region_average: str = ""
+    region_average: str = "pixels"
     images: tuple[str, ...] = ("rgb",)
     prepare: str = ""
     poses: str | None = None
