@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from depthdata.sources.card import Archive, Card, SequenceSpec
+from depthdata.sources.card import Archive, Card, Login, SequenceSpec
 from depthdata.sources.cityscapes_tree import find_sequences, sequence_files
 
 if TYPE_CHECKING:
@@ -20,6 +20,35 @@ __all__ = ["CARD", "VERSION", "fingerprint", "sequences", "write"]
 VERSION = 1
 
 _HOME = "https://www.cityscapes-dataset.com"
+_ARCHIVES = {  # number on the site, where known; whether it is asked for by name only
+    "leftImg8bit_trainvaltest": ("3", False),
+    "leftImg8bit_trainextra": (None, True),
+    "leftImg8bit_sequence_trainvaltest": ("14", True),
+    "leftImg8bit_demoVideo": (None, True),
+    "rightImg8bit_trainvaltest": ("5", False),
+    "rightImg8bit_sequence_trainvaltest": (None, True),
+    "disparity_trainvaltest": ("7", False),
+    "disparity_sequence_trainvaltest": (None, True),
+    "camera_trainvaltest": ("8", False),
+    "vehicle_trainvaltest": ("10", False),
+    "vehicle_sequence_trainvaltest": (None, True),
+    "timestamp_sequence_trainvaltest": (None, True),
+    "gtFine_trainvaltest": ("1", False),
+    "gtCoarse": (None, True),
+}
+
+
+def _archives() -> tuple[Archive, ...]:
+    found = []
+    for name, (key, optional) in _ARCHIVES.items():
+        kind, _, rest = name.partition("_")
+        parts = (kind, *(("sequence",) if rest.startswith("sequence_") else ()))
+        # each archive has a README and a licence of its own at the top
+        found.append(
+            Archive(f"{name}.zip", parts=parts, optional=optional, existing="keep", key=key)
+        )
+    return tuple(found)
+
 
 CARD = Card(
     name="cityscapes",
@@ -35,24 +64,12 @@ CARD = Card(
     ),
     homepage=f"{_HOME}/",
     access="registration",
-    archives=tuple(
-        Archive(f"{name}.zip")
-        for name in (
-            "leftImg8bit_trainvaltest",
-            "leftImg8bit_trainextra",
-            "leftImg8bit_sequence_trainvaltest",
-            "leftImg8bit_demoVideo",
-            "rightImg8bit_trainvaltest",
-            "rightImg8bit_sequence_trainvaltest",
-            "disparity_trainvaltest",
-            "disparity_sequence_trainvaltest",
-            "camera_trainvaltest",
-            "vehicle_trainvaltest",
-            "vehicle_sequence_trainvaltest",
-            "timestamp_sequence_trainvaltest",
-            "gtFine_trainvaltest",
-            "gtCoarse",
-        )
+    archives=_archives(),
+    login=Login(
+        page=f"{_HOME}/login/",
+        files=f"{_HOME}/file-handling/?packageID={{key}}",
+        index=f"{_HOME}/downloads/",
+        extra=(("submit", "Login"),),
     ),
     splits=("train", "val", "test", "train_extra", "demoVideo"),
     cameras=("left", "right"),

@@ -40,7 +40,7 @@ CARD = Card(
     citation=_KITTI.citation,
     homepage=_KITTI.homepage,
     access="open",
-    archives=(Archive("cityscapes_256"),),
+    archives=(Archive("cityscapes_256", _KITTI.homepage, many=True),),
     splits=("train", "val"),
     cameras=("left",),
     streams=("rgb", "flow_forward", "flow_backward", "instances_overlap", "instances"),

@@ -113,5 +113,12 @@ _SHA256 = {
     "valid_005": "27ce4c7424292dcf3e8e0b370fbbc848bd6d73ae28ea5832fddfa8e9c17d6011",
 }
 
-ARCHIVES = tuple(Archive(f"{name}.zip", sha256=sha256) for name, sha256 in _SHA256.items())
+
+def _archive(name: str, sha256: str) -> Archive:
+    split = name.partition("_")[0]
+    # several archives of a split may bring its annotation
+    return Archive(f"{name}.zip", sha256=sha256, parts=(split,), extract_to=split, existing="keep")
+
+
+ARCHIVES = tuple(_archive(name, sha256) for name, sha256 in _SHA256.items())
 """All of them; the addresses come with the agreement."""

@@ -44,7 +44,14 @@ CARD = Card(
     homepage="https://www.eth3d.net/datasets#low-res-two-view-training-data",
     access="open",
     archives=tuple(
-        Archive(f"{name}.7z", f"{_STORE}/{name}.7z", sha256=sha256)
+        Archive(
+            f"{name}.7z",
+            f"{_STORE}/{name}.7z",
+            sha256=sha256,
+            about=None if sha256 is None else 14_000_000,
+            parts=("test" if name.endswith("test") else "training",),
+            extract_to=name,
+        )
         for name, sha256 in _SHA256.items()
     ),
     cameras=("left", "right"),

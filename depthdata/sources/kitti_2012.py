@@ -65,11 +65,18 @@ CARD = Card(
     homepage=_PAGE,
     access="registration",
     archives=tuple(
-        Archive(name, f"{_STORE}/{name}")
-        for name in (
-            "data_stereo_flow.zip",
-            "data_stereo_flow_multiview.zip",
-            "devkit_stereo_flow.zip",
+        Archive(
+            name,
+            f"{_STORE}/{name}",
+            about=about,
+            parts=(part,),
+            optional=optional,
+            extract_to="devkit" if part == "devkit" else "",
+        )
+        for name, part, optional, about in (
+            ("data_stereo_flow.zip", "pairs", False, None),
+            ("data_stereo_flow_multiview.zip", "multiview", True, None),
+            ("devkit_stereo_flow.zip", "devkit", True, None),
         )
     ),
     splits=("train", "test"),

@@ -56,12 +56,19 @@ CARD = Card(
     homepage=_PAGE,
     access="registration",
     archives=tuple(
-        Archive(name, f"{_STORE}/{name}")
-        for name in (
-            "data_scene_flow.zip",
-            "data_scene_flow_calib.zip",
-            "data_scene_flow_multiview.zip",
-            "devkit_scene_flow.zip",
+        Archive(
+            name,
+            f"{_STORE}/{name}",
+            about=about,
+            parts=(part,),
+            optional=optional,
+            extract_to="devkit" if part == "devkit" else "",
+        )
+        for name, part, optional, about in (
+            ("data_scene_flow.zip", "pairs", False, 2_000_000_000),
+            ("data_scene_flow_calib.zip", "pairs", False, None),
+            ("data_scene_flow_multiview.zip", "multiview", True, None),
+            ("devkit_scene_flow.zip", "devkit", True, None),
         )
     ),
     splits=("train", "test"),

@@ -45,13 +45,15 @@ CARD = Card(
     homepage=_PAGE,
     access="registration",
     archives=tuple(
-        Archive(name, f"{_STORE}/{name}")
-        for name in (
-            "data_depth_annotated.zip",
-            "data_depth_velodyne.zip",
-            "data_depth_selection.zip",
-            "devkit_depth.zip",
+        Archive(
+            f"data_depth_{part}.zip" if part != "devkit" else "devkit_depth.zip",
+            f"{_STORE}/" + (f"data_depth_{part}.zip" if part != "devkit" else "devkit_depth.zip"),
+            about=14_000_000_000 if part == "annotated" else None,
+            parts=(part,),
+            optional=part == "devkit",
+            extract_to="devkit" if part == "devkit" else "",
         )
+        for part in ("annotated", "velodyne", "selection", "devkit")
     ),
     splits=("train", "val", *SELECTIONS),
     cameras=(*CAMERAS, "camera"),

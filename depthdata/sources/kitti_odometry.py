@@ -48,17 +48,28 @@ CARD = Card(
     access="registration",
     archives=(
         *(
-            Archive(name, f"{_STORE}/{name}")
-            for name in (
-                "data_odometry_color.zip",
-                "data_odometry_gray.zip",
-                "data_odometry_velodyne.zip",
-                "data_odometry_calib.zip",
-                "data_odometry_poses.zip",
-                "data_depth_annotated.zip",
+            Archive(
+                f"data_odometry_{part}.zip",
+                f"{_STORE}/data_odometry_{part}.zip",
+                about=65_000_000_000 if part == "color" else None,
+                parts=(part,),
+                optional=part in ("gray", "velodyne"),
+                strip=1,  # dataset/
+                # the archives of images have a calib.txt too, of four lines instead of five
+                existing="replace" if part == "calib" else "keep",
             )
+            for part in ("color", "gray", "velodyne", "calib", "poses")
         ),
-        *(Archive(name, f"{_MONOREC}/{name}") for name in ("poses_dvso.zip", "mvobj_mask.zip")),
+        Archive(
+            "data_depth_annotated.zip",
+            f"{_STORE}/data_depth_annotated.zip",
+            about=14_000_000_000,
+            parts=("depth",),
+        ),
+        *(
+            Archive(f"{part}.zip", f"{_MONOREC}/{part}.zip", parts=(part,))
+            for part in ("poses_dvso", "mvobj_mask")
+        ),
     ),
     splits=("train", "test", "kitti_odom/train", "kitti_odom/val"),
     cameras=tuple(CAMERAS),

@@ -52,7 +52,14 @@ def _archives() -> tuple[Archive, ...]:
         for number in drives.split():
             drive = f"{date}_drive_{number}"
             files.append(f"{drive}/{drive}_sync.zip")
-    return tuple(Archive(file.rpartition("/")[2], f"{_STORE}/{file}") for file in files)
+    return tuple(
+        Archive(
+            file.rpartition("/")[2],
+            f"{_STORE}/{file}",
+            parts=(file[:10], "calib") if file.endswith("_calib.zip") else (file[:10],),
+        )
+        for file in files
+    )
 
 
 CARD = Card(

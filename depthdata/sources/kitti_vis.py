@@ -43,7 +43,7 @@ CARD = Card(
     ),
     homepage=_DRIVE,
     access="open",
-    archives=(Archive("kitti_256"),),
+    archives=(Archive("kitti_256", _DRIVE, many=True),),
     splits=("train", "val"),
     cameras=("left", "right"),
     streams=("rgb", "flow_forward", "flow_backward", "instances_overlap", "instances", "depth"),

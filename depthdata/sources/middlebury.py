@@ -40,12 +40,26 @@ _SHA256 = {
 def _archives() -> tuple[Archive, ...]:
     names = [f"MiddEval3-{what}-{size}.zip" for what in ("data", "GT0") for size in "QHF"]
     evaluation = [
-        Archive(name, f"{_STORE}/submit3/zip/{name}", sha256=_SHA256.get(name)) for name in names
+        Archive(
+            name,
+            f"{_STORE}/submit3/zip/{name}",
+            sha256=_SHA256.get(name),
+            parts=("MiddEval3", name[-5]),
+            existing="keep",
+        )
+        for name in names
     ]
-    names = [
-        f"{scene}-{kind}.zip" for scene in _SCENES_2014.split() for kind in ("perfect", "imperfect")
+    scenes = [
+        Archive(
+            f"{scene}-{kind}.zip",
+            f"{_STORE}/data/scenes2014/zip/{scene}-{kind}.zip",
+            parts=("2014", kind),
+            extract_to="2014",
+        )
+        for scene in _SCENES_2014.split()
+        for kind in ("perfect", "imperfect")
     ]
-    return (*evaluation, *(Archive(n, f"{_STORE}/data/scenes2014/zip/{n}") for n in names))
+    return (*evaluation, *scenes)
 
 
 CARD = Card(

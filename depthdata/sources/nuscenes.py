@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from depthdata.sources.card import Card, SequenceSpec
+from depthdata.sources.card import Archive, Card, SequenceSpec
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
@@ -42,6 +42,20 @@ PRESETS = {
 }
 """Preparations that `write` can add."""
 
+
+def _archives() -> tuple[Archive, ...]:
+    blobs = [f"v1.0-trainval{number:02d}_blobs.tgz" for number in range(1, 11)]
+    return (
+        Archive("v1.0-mini.tgz", parts=("mini",), optional=True, existing="keep"),
+        Archive("v1.0-trainval_meta.tgz", parts=("trainval", "meta"), existing="keep"),
+        *(Archive(name, parts=("trainval", "blobs"), existing="keep") for name in blobs),
+        Archive("v1.0-test_meta.tgz", parts=("test", "meta"), optional=True, existing="keep"),
+        Archive("v1.0-test_blobs.tgz", parts=("test", "blobs"), optional=True, existing="keep"),
+        # its category.json takes the place of that of the tables
+        Archive("nuScenes-panoptic-v1.0-all.tar.gz", parts=("panoptic",), existing="replace"),
+    )
+
+
 CARD = Card(
     name="nuscenes",
     title="nuScenes v1.0 (mini, trainval, test)",
@@ -56,6 +70,7 @@ CARD = Card(
     ),
     homepage="https://www.nuscenes.org",
     access="registration",
+    archives=_archives(),
     splits=(
         "nuscenes/train",
         "nuscenes/test",
@@ -100,6 +115,9 @@ CARD = Card(
         "a folder samples/<channel> or sweeps/LIDAR_TOP that is not there was not downloaded and "
         "is left out; a missing file in a folder that is there is an error",
         "radar, lidarseg, maps and the CAN bus are not taken over",
+        "the addresses of the archives are signed and come with the login on the site; the names "
+        "of the archives are from the site; where the panoptic archive unpacks into a folder of "
+        "its own, move panoptic and v1.0-trainval from there to the root",
     ),
 )
 

@@ -31,6 +31,12 @@ _DERIVED = (
     "object_index",
     "material_index",
 )
+_USUAL = (*_RAW, "disparity", "camera_data")  # the others are for flow and segmentation
+_ABOUT = {
+    "flyingthings3d__frames_cleanpass.tar": 40_000_000_000,
+    "flyingthings3d__frames_finalpass.tar": 40_000_000_000,
+    "flyingthings3d__disparity.tar.bz2": 87_000_000_000,
+}
 
 
 def _archives() -> tuple[Archive, ...]:
@@ -42,7 +48,18 @@ def _archives() -> tuple[Archive, ...]:
             f"{name.lower()}__{what}.tar.bz2": f"{release}/derived_data" for what in _DERIVED
         }
         places[f"{name.lower()}__camera_data.tar"] = f"{cameras}/data/{name}/raw_data"
-        found += [Archive(file, f"{place}/{file}") for file, place in places.items()]
+        for file, place in places.items():
+            what = file.partition("__")[2].partition(".")[0]
+            found.append(
+                Archive(
+                    file,
+                    f"{place}/{file}",
+                    about=_ABOUT.get(file),
+                    parts=(name.lower(), what),
+                    optional=what not in _USUAL,
+                    extract_to=name,
+                )
+            )
     return tuple(found)
 
 

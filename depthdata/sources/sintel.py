@@ -35,10 +35,18 @@ CARD = Card(
     ),
     homepage="http://sintel.is.tue.mpg.de/stereo",
     access="open",
-    archives=(
-        Archive(SETS["stereo"], f"{_STORE}/jwulff/sintel/{SETS['stereo']}"),
-        Archive(SETS["depth"], f"{_STORE}/jwulff/sintel/{SETS['depth']}"),
-        Archive(SETS["flow"], f"{_STORE}/sintel/{SETS['flow']}"),
+    archives=tuple(
+        Archive(
+            SETS[part],
+            f"{_STORE}/{place}/{SETS[part]}",
+            parts=(part,),
+            extract_to=part,
+        )
+        for part, place in (
+            ("stereo", "jwulff/sintel"),
+            ("depth", "jwulff/sintel"),
+            ("flow", "sintel"),
+        )
     ),
     cameras=("left", "right"),
     streams=(

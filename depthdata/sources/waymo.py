@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depthdata.errors import SourceError
-from depthdata.sources.card import Card, SequenceSpec
+from depthdata.sources.card import Archive, Card, SequenceSpec
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
@@ -41,6 +41,8 @@ PRESETS = {
 }
 """Preparations that `write` can add."""
 
+_BUCKET = "gs://waymo_open_dataset_v_1_4_3/individual_files"
+
 CARD = Card(
     name="waymo",
     title="Waymo Open Dataset, perception v1 (TFRecord)",
@@ -54,6 +56,23 @@ CARD = Card(
     ),
     homepage="https://waymo.com/open",
     access="agreement",
+    archives=tuple(
+        Archive(
+            split,
+            f"{_BUCKET}/{split}/*.tfrecord",
+            about=about,
+            parts=(split,),
+            optional=split == "testing",
+            extract_to=split,
+            unpack=False,
+            many=True,
+        )
+        for split, about in (
+            ("training", 760_000_000_000),
+            ("validation", 192_000_000_000),
+            ("testing", None),
+        )
+    ),
     splits=("waymo/test", "waymo/test_mask"),
     cameras=("front", "front_left", "front_right", "side_left", "side_right"),
     streams=(
@@ -89,6 +108,8 @@ CARD = Card(
         "first appearance",
         "lidar intensity and elongation, no-label zones, lidar segmentation and maps are not taken "
         "over; depthdata.codecs.waymo_frame reads them",
+        "the bucket opens for the Google account that accepted the terms on the site; its name and "
+        "folders are from the dataset's own documentation",
     ),
 )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from depthdata.errors import SourceError
 from depthdata.sources import waymo
-from depthdata.sources.card import Card, SequenceSpec
+from depthdata.sources.card import Archive, Card, SequenceSpec
 
 if TYPE_CHECKING:
     from depthdata.sequence import SequenceWriter
@@ -25,9 +25,32 @@ VERSION = 1
 PRESETS = waymo.PRESETS
 """Preparations that `write` can add."""
 
+_NEEDED = ("camera_image", "camera_calibration", "vehicle_pose")
+_WITH_LIDAR = ("lidar_calibration", "lidar_pose", "lidar_camera_projection")
+_OPTIONAL = ("lidar_box", "lidar_camera_synced_box", "camera_box", "camera_segmentation", "stats")
+_BUCKET = "gs://waymo_open_dataset_v_2_0_1"
+
+
+def _archives() -> tuple[Archive, ...]:
+    return tuple(
+        Archive(
+            f"{split}/{component}",
+            f"{_BUCKET}/{split}/{component}/*.parquet",
+            parts=(split, component),
+            optional=split == "testing" or component == "stats",
+            extract_to=f"{split}/{component}",
+            unpack=False,
+            many=True,
+        )
+        for split in ("training", "validation", "testing")
+        for component in (*_NEEDED, "lidar", *_WITH_LIDAR, *_OPTIONAL)
+    )
+
+
 CARD: Card = replace(
     waymo.CARD,
     name="waymo_v2",
+    archives=_archives(),
     title="Waymo Open Dataset, perception v2 (Parquet components)",
     notes=(
         *waymo.CARD.notes,
@@ -40,10 +63,6 @@ CARD: Card = replace(
         "written and read by us only, as no real tables were at hand",
     ),
 )
-
-_NEEDED = ("camera_image", "camera_calibration", "vehicle_pose")
-_WITH_LIDAR = ("lidar_calibration", "lidar_pose", "lidar_camera_projection")
-_OPTIONAL = ("lidar_box", "lidar_camera_synced_box", "camera_box", "camera_segmentation", "stats")
 
 
 def sequences(root: str | os.PathLike[str]) -> list[SequenceSpec]:

@@ -25,7 +25,8 @@ def test_every_source_has_a_whole_card():
         assert card.name == name
         assert card.title and card.licence and card.citation and card.homepage and card.terms_url
         assert isinstance(source.VERSION, int)
-        assert all((archive.url or "https://").startswith("https://") for archive in card.archives)
+        urls = [archive.url for archive in card.archives if archive.url is not None]
+        assert all(url.startswith(("https://", "gs://")) for url in urls)
 
 
 def test_unknown_name():
