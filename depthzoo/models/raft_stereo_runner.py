@@ -15,6 +15,7 @@ from depthzoo.models.base import Sample, stereo_frames
 from depthzoo.models.card import Card
 from depthzoo.models.device import autocast_of, device_of
 from depthzoo.networks.correlation import volume_bytes
+from depthzoo.networks.encoder_bands import band_rows, map_bytes
 from depthzoo.networks.padding import padding_to_multiple
 from depthzoo.networks.raft_stereo import RAFTStereo
 from depthzoo.prediction import Prediction
@@ -24,6 +25,7 @@ __all__ = ["RAFTStereoModel", "free_memory"]
 CorrelationChoice = Literal["auto", "reg", "alt"]
 
 MULTIPLE = 32  # the authors pad images to multiples of this
+ENCODER_MAPS = 3  # of full size, that the encoder has at a time when it works on all rows at once
 
 
 class RAFTStereoModel:
@@ -44,7 +46,9 @@ class RAFTStereoModel:
         ``reg`` keeps the correlation volume, ``alt`` forms it a few rows at a time; ``auto`` takes
         ``reg`` when the volume fits `memory_budget`. Both give the same disparity.
     memory_budget : int, optional
-        Bytes that the volume may take; half of the free memory when not given.
+        Bytes that the volume, and before it the encoder's maps, may take; half of the free memory
+        when not given. Without autocast an encoder that exceeds it works in bands of rows, in a
+        third of that memory and with the same result; see `RAFTStereo.use_bands`.
     channels_last : bool
         Memory format of the convolutions.
     """
@@ -119,16 +123,21 @@ class RAFTStereoModel:
         return tensor[None].to(torch.float32, memory_format=self._format)
 
     def _choose(self, height: int, width: int) -> dict[str, object]:
-        """Pick the correlation for a size, and say what was picked."""
+        """Pick correlation and bands for a size, and say what was picked."""
         padding = padding_to_multiple(height, width, MULTIPLE)
         rows, columns = height + padding.top + padding.bottom, width + padding.left + padding.right
         factor, options = self.network.factor, self.network.options
         volume = volume_bytes(1, rows // factor, columns // factor, options.corr_levels)
         budget, chosen = self.memory_budget, self.correlation
+        if budget is None:
+            budget = free_memory(self.device) // 2
         if chosen == "auto":
-            budget = free_memory(self.device) // 2 if budget is None else budget
             chosen = "reg" if volume <= budget else "alt"
         self.network.use_correlation(chosen)
+        trunk, size = self.network.cnet, torch.Size([1, 3, rows, columns])
+        maps = ENCODER_MAPS * map_bytes(trunk, size)
+        bands = band_rows(trunk, size) if maps > budget and self.precision == "fp32" else None
+        self.network.use_bands(bands)
         return {
             "model": self.card.name,
             "device": str(self.device),
@@ -137,6 +146,8 @@ class RAFTStereoModel:
             "padded_size": (rows, columns),
             "correlation": chosen,
             "correlation_volume_bytes": volume,
+            "encoder_bytes": maps,
+            "encoder_rows": bands,
             "memory_budget": budget,
         }
 

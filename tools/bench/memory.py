@@ -11,8 +11,9 @@ weights, the images, nor what a kernel takes and gives back inside. No figure is
 second iteration of a stage needs what every later one needs. `--check` computes a small size on the
 CPU: counts must be equal, outputs near.
 
-For DynamicStereo, ``plain`` is the network as its description says it: all frames at once, the full
-volume (tests/zoo/plain/dynamic_stereo.py).
+``plain`` is the network as its description says it (tests/zoo/plain): all images at once, the full
+volume. ``reg`` keeps the volume, ``alt`` forms it row by row and, of large images, encodes some
+rows at a time.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from depthzoo.live_tensors import LiveTensors
 
 GIB = 2**30
 SIZES = {
@@ -36,41 +37,6 @@ SIZES = {
 }
 CHECK = {"dynamic_stereo": (96, 640, 4), "raft_stereo": (96, 640, 1)}
 ITERATIONS = 4
-
-
-class LiveTensors(TorchDispatchMode):
-    """Follow the bytes of all storages that operations return, until they are freed.
-
-    Storages in `given`, such as weights, do not count.
-    """
-
-    def __init__(self, given=()) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self.known = {self._key(tensor.untyped_storage()): 0 for tensor in given}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(value, torch.Tensor):
-                self.add(value.untyped_storage())
-        return result
-
-    @staticmethod
-    def _key(storage) -> int:
-        return storage._cdata  # a meta tensor's data have no address
-
-    def add(self, storage) -> None:
-        key, size = self._key(storage), storage.nbytes()
-        if not size or key in self.known:
-            return
-        self.known[key] = size
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self.drop, key)
-
-    def drop(self, key: int) -> None:
-        self.live -= self.known.pop(key, 0)
 
 
 def network_of(name: str):
@@ -95,13 +61,17 @@ def dynamic_stereo(network, images, how: str, positions: int):
 
 
 def raft_stereo(network, images, how: str, positions: int):
+    if how == "plain":
+        from zoo.plain.raft_stereo import plain
+
+        return plain(network, *images, ITERATIONS)
     network.use_correlation(how)
     return network(*images, ITERATIONS).up
 
 
 WAYS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "dynamic_stereo": (dynamic_stereo, ("plain", "reg", "alt")),
-    "raft_stereo": (raft_stereo, ("reg", "alt")),
+    "raft_stereo": (raft_stereo, ("plain", "reg", "alt")),
 }
 
 

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from memory import LiveTensors
 
 from depthzoo import networks
+from depthzoo.live_tensors import LiveTensors
 from depthzoo.networks.correlation import CorrelationOnDemand, CorrelationVolume, volume_bytes
 
 

@@ -144,12 +144,13 @@ def test_tensors_arrays_and_single_frames_are_the_same_sample(weights, sample):
     np.testing.assert_array_equal(model.predict(read_only).disparity, want)
 
 
-def test_memory_budget_picks_the_correlation_and_not_the_result(weights, sample):
+def test_memory_budget_picks_correlation_and_bands_and_not_the_result(weights, sample):
     roomy = load(weights, memory_budget=10**9).predict(sample)
     tight = load(weights, memory_budget=1000).predict(sample)
     forced = load(weights, memory_budget=1000, correlation="reg").predict(sample)
     assert [p.meta["correlation"] for p in (roomy, tight, forced)] == ["reg", "alt", "reg"]
-    assert roomy.meta["correlation_volume_bytes"] > 1000
+    assert [p.meta["encoder_rows"] is None for p in (roomy, tight, forced)] == [True, False, False]
+    assert 1000 < roomy.meta["correlation_volume_bytes"] < roomy.meta["encoder_bytes"] < 10**9
     np.testing.assert_allclose(tight.disparity, roomy.disparity, atol=1e-5)
 
 

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from zoo.plain.dynamic_stereo import plain
 
 from depthzoo import networks
+from depthzoo.live_tensors import LiveTensors
 from depthzoo.networks.correlation import CHUNK_BYTES
 from depthzoo.networks.dynamic_stereo import DynamicStereo
 from depthzoo.networks.dynamic_stereo_attention import (
@@ -19,7 +20,6 @@ from depthzoo.networks.dynamic_stereo_attention import (
     sine_encoding,
     time_attention,
 )
-from tools.bench.memory import LiveTensors
 
 TWO_D = {"use_3d_update_block": False, "different_update_blocks": False}
 

@@ -188,6 +188,23 @@ def test_correlation_of_reg_stays_wide_under_an_autocast_around_it(network):
     assert seen["corr_iter1"].dtype == torch.float32
 
 
+def test_onnx_gives_the_same_flow(tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    network = networks.create("raft_stereo_realtime").eval()
+    exported = torch.onnx.export(
+        network, pair(), kwargs={"iterations": 2}, dynamo=True, verbose=False
+    )
+    exported.save(tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    others = pair(seed=1)
+    names = [value.name for value in session.get_inputs()]
+    given = {name: image.numpy() for name, image in zip(names, others, strict=True)}
+    got = [torch.from_numpy(value) for value in session.run(None, given)]
+    torch.testing.assert_close(got, list(run(network, *others, iterations=2)), rtol=0, atol=1e-4)
+
+
 def test_float64_runs_in_float64(network):
     wide = networks.create("raft_stereo")
     wide.load_state_dict(network.state_dict())
