@@ -138,21 +138,56 @@ def eigen_depth_map(
            [0., 0., 0.]])
     """
     height, width = _size(hw)
-    rows, columns, values = _eigen_points(points, projection, (height, width), value)
     depth = np.zeros((height, width))
-    flat = rows * width + columns
-    depth.ravel()[flat] = values
-    key = rows * (width - 1) + columns - 1
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if key.size else key
-    if starts.size < key.size:
-        lengths = np.diff(np.r_[starts, key.size])
-        smallest = np.minimum.reduceat(values[order], starts)
-        several = lengths > 1
-        depth.ravel()[flat[order[starts[several]]]] = smallest[several]
-    np.maximum(depth, 0, out=depth)
+    pixels, values = _eigen_pixels(points, projection, (height, width), value)
+    depth.ravel()[pixels] = np.maximum(values, 0)
     return depth
+
+
+def eigen_depth_pixels(
+    points: Points | npt.NDArray[np.float32],
+    projection: npt.ArrayLike,
+    hw: tuple[int, int],
+    value: Value = "sensor_x",
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Return the pixels of `eigen_depth_map` that are not 0: flat indices, ascending, and values.
+
+    Several times faster, as it makes no image.
+    """
+    pixels, values = _eigen_pixels(points, projection, _size(hw), value)
+    kept = np.flatnonzero(values > 0)
+    return pixels.take(kept), values.take(kept)
+
+
+def _eigen_pixels(
+    points: Points | npt.NDArray[np.float32],
+    projection: npt.ArrayLike,
+    hw: tuple[int, int],
+    value: Value,
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Written pixels (flat, ascending) and their values.
+
+    In the order of pixels, points with one key are neighbours: the key runs on where a row ends.
+    """
+    width = hw[1]
+    rows, columns, values = _eigen_points(points, projection, hw, value)
+    if not len(values):
+        return rows, values
+    # One sort of pixel and number in the scan: a stable order, faster than asking for one.
+    both = np.sort(((rows * width + columns) << 32) | np.arange(len(rows)))
+    flat, number = both >> 32, both & 0xFFFFFFFF
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    ordered = values.take(number)
+    pixels, found = flat.take(starts), np.minimum.reduceat(ordered, starts)
+    shared = np.flatnonzero((pixels[1:] == pixels[:-1] + 1) & (pixels[1:] % width == 0))
+    ends = np.append(starts[1:], len(flat))
+    for last in shared:  # last column of a row and first of the next one: one group, one pixel
+        first, other = last, last + 1
+        if number[starts[first]] > number[starts[other]]:
+            first, other = other, first
+        found[first] = np.minimum(found[first], found[other])
+        found[other] = ordered[ends[other] - 1]
+    return pixels, found
 
 
 def eigen_depth_rows(
@@ -186,14 +221,22 @@ def _eigen_points(
             "from which this depth map is defined"
         )
     height, width = hw
-    ((sensor, u, v, z),) = _near_images(scan, [(projection, hw)])
-    columns, rows = np.rint(u) - 1, np.rint(v) - 1
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    values = sensor[:, 0] if value == "sensor_x" else z
+    if isinstance(points, Points):  # chosen already: hardly one of them lies outside
+        matrix, coordinates = _projection(projection), np.ascontiguousarray(scan[:, :3].T)
+        u, v, z = _divided(_turned(matrix, coordinates), matrix[:, 3])
+        x = coordinates[0]
+    else:
+        ((sensor, u, v, z),) = _near_images(scan, [(projection, hw)])
+        x = sensor[:, 0]
+    with np.errstate(invalid="ignore"):
+        columns, rows = np.rint(u) - 1, np.rint(v) - 1
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height) & (x >= 0)
+    kept = np.flatnonzero(inside)
+    values = x if value == "sensor_x" else z
     return (
-        rows[inside].astype(np.int64),
-        columns[inside].astype(np.int64),
-        values[inside].astype(np.float64),
+        rows.take(kept).astype(np.int64),
+        columns.take(kept).astype(np.int64),
+        values.take(kept).astype(np.float64),
     )
 
 
@@ -229,7 +272,12 @@ def _near_images(
 def _turned(matrix: FloatArray, columns: npt.NDArray[np.floating]) -> FloatArray:
     """Return the first three products of each row, summed from the left: (3, n)."""
     x, y, z = columns.astype(np.float64)
-    return np.stack([(a * x + b * y) + c * z for a, b, c, _ in matrix])
+    turned, part = np.empty((3, len(x))), np.empty(len(x))
+    for row, (a, b, c, _) in zip(turned, matrix, strict=True):
+        np.multiply(a, x, out=row)
+        row += np.multiply(b, y, out=part)
+        row += np.multiply(c, z, out=part)
+    return turned
 
 
 def _divided(turned: FloatArray, shift: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

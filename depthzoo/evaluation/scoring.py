@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from depthzoo.evaluation.metrics.measure import Errors, finish_sums
 from depthzoo.evaluation.metrics.resampling import read_resized
 from depthzoo.evaluation.protocols import Protocol
 from depthzoo.evaluation.regions import Masks, within
-from depthzoo.evaluation.targets import PointTruth, Truth
+from depthzoo.evaluation.targets import PixelTruth, PointTruth, Truth
 
 __all__ = ["Compared", "Curves", "RegionScore", "Score", "compare", "error_map", "score"]
 
@@ -60,16 +61,34 @@ class Curves:
 
     def add(self, error: NDArray[np.float64], truth: NDArray[np.float64]) -> None:
         """Count (N,) pixels: their charted error and their truth."""
-        self.errors += np.histogram(error, ERROR_EDGES[self.quantity])[0]
-        edges = TRUTH_EDGES[self.quantity]
-        self.pixels += np.histogram(truth, edges)[0]
-        self.error_sum += np.histogram(truth, edges, weights=error)[0]
+        self.errors += _by_bin(_bins(error, ERROR_EDGES[self.quantity]), len(self.errors))
+        bins = _bins(truth, TRUTH_EDGES[self.quantity])
+        self.pixels += _by_bin(bins, len(self.pixels))
+        self.error_sum += _by_bin(bins, len(self.pixels), error)
 
     def merge(self, other: Curves) -> None:
         """Add the sums of other frames."""
         self.errors += other.errors
         self.pixels += other.pixels
         self.error_sum += other.error_sum
+
+
+def _bins(values: NDArray[np.float64], edges: tuple[float, ...]) -> NDArray[np.uint8]:
+    """Return the bin of (N,) values, counted from 1; 0: below all of them.
+
+    With a dozen bins a comparison each is several times faster than a search.
+    """
+    number = np.zeros(values.shape, np.uint8)
+    for edge in edges[:-1]:
+        number += values >= edge
+    return number
+
+
+def _by_bin(
+    bins: NDArray[np.uint8], number: int, weights: NDArray[np.float64] | None = None
+) -> NDArray[Any]:
+    """Return how many of (N,) values lie in each bin, or the sums of their weights."""
+    return np.bincount(bins, weights, number + 1)[1:]
 
 
 @dataclass(frozen=True)
@@ -192,6 +211,11 @@ def _truth_pixels(protocol: Protocol, truth: Truth) -> tuple[FloatMap, NDArray[n
     height, width = truth.shape[:2]
     r0, r1, c0, c1 = crop_bounds(protocol.crop, height, width)
     wanted = protocol.align_on or protocol.valid
+    if isinstance(truth, PixelTruth):
+        row, column = np.divmod(truth.at, width)
+        keep = (row >= r0) & (row < r1) & (column >= c0) & (column < c1)
+        kept = np.flatnonzero(keep & wanted.contains(truth.values))
+        return truth.values.take(kept), truth.at.take(kept)
     if isinstance(truth, PointTruth):
         row, column, value = truth.rows.T
         keep = (row >= r0) & (row < r1) & (column >= c0) & (column < c1) & wanted.contains(value)
@@ -270,10 +294,10 @@ def score(
     if regions is not None:
         own = {name: mask.reshape(-1)[found.at] for name, mask in regions.items()}
         for name, inside in {**own, **within(protocol.compared, found.truth)}.items():
-            seen = inside[given]
-            count = int(np.count_nonzero(seen))
+            seen = np.flatnonzero(inside[given] if missing else inside)
+            count = len(seen)
             lost = int(np.count_nonzero(inside)) - count
-            sums = [total(q[seen]) for q in quantities]
+            sums = [total(q.take(seen)) for q in quantities]
             parts[name] = RegionScore(finish_sums(metrics, sums, count, lost), count, lost)
     return Score(values, len(errors), missing, found.scale, parts)
 

@@ -68,6 +68,13 @@ class _Found:
         return None if file is None else (file, 0)
 
 
+class _AsStored(Prediction):
+    """A prediction in the precision of its file, of which only the pixels looked at are read."""
+
+    def __post_init__(self) -> None:
+        """Take the arrays as they are."""
+
+
 class StoredPredictions:
     """Stands for a model that was run elsewhere: `predict` looks its result up.
 
@@ -340,7 +347,7 @@ class StoredPredictions:
         if quantity == "inverse_depth":
             quantity, values = "depth", _inverse(values)
         given: dict[str, Any] = {quantity: values[None], "invariance": self.invariance}
-        return Prediction(**given)
+        return _AsStored(**given)
 
     def poses_of(
         self, seq: Sequence, camera: str, frames: tuple[int, ...]
@@ -409,9 +416,9 @@ def _plane(stack: Stack, number: int) -> NDArray[Any]:
     return values
 
 
-def _inverse(values: NDArray[Any]) -> NDArray[np.float32]:
+def _inverse(values: NDArray[Any]) -> NDArray[Any]:
     """Return one over positive values, NaN elsewhere."""
-    inverse = np.full(values.shape, np.nan, np.float32)
+    inverse = np.full(values.shape, np.nan, np.result_type(values.dtype, np.float32))
     with np.errstate(invalid="ignore"):
         np.divide(1, values, out=inverse, where=np.asarray(values > 0), casting="same_kind")
     return inverse

@@ -5,7 +5,12 @@ Only numbers are read: no pickle, no object arrays. Stacks are read a frame at a
 
 from __future__ import annotations
 
+import functools
+import io
 import json
+import math
+import mmap
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -25,6 +30,7 @@ MAPS = (".npy", ".npz", ".png", ".pfm")
 STACKS = (".npz", ".npy", ".h5")
 _BESIDE = ("frames", "frame_ids", "intrinsics", "baseline", "facts", "timestamps", "uncertainty")
 PNG_SCALE = 256.0
+_LONGEST_HEADER = 10_000
 
 Array = NDArray[Any]
 
@@ -170,16 +176,33 @@ def _read_png(path: Path, quantity: str, scale: float | None) -> Array:
 
 def _map_npy(path: Path) -> Array:
     """Map the file, so that only what is looked at is read."""
-    values = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(values, np.ndarray):
-        raise FormatError(f"{path}: expected a .npy file, found an archive")
-    return _numbers(np.asarray(values), path)
+    with path.open("rb", buffering=0) as file:
+        start = file.read(12)
+        width = 2 if start[6:7] == b"\1" else 4
+        header = 8 + width + int.from_bytes(start[8 : 8 + width], "little")
+        if len(start) < 12 or start[:6] != np.lib.format.MAGIC_PREFIX or header > _LONGEST_HEADER:
+            raise FormatError(f"{path}: expected a .npy file, found {start[:6]!r}")
+        file.seek(0)
+        shape, fortran, dtype = _header_of(file.read(header))
+        if dtype.kind not in "biuf":
+            raise FormatError(f"{path}: expected an array of numbers, found {dtype}")
+        size, found = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - header
+        if size > found:
+            raise FormatError(
+                f"{path}: {'x'.join(map(str, shape))} values of {dtype} need {size} bytes, found "
+                f"{found}; the file is cut"
+            )
+        if not size:
+            return np.empty(shape, dtype)
+        data = mmap.mmap(file.fileno(), header + size, access=mmap.ACCESS_READ)
+    values = np.frombuffer(data, dtype, math.prod(shape), header)
+    return values.reshape(shape, order="F" if fortran else "C")
 
 
-def _numbers(values: Array, path: Path) -> Array:
-    if values.dtype.kind not in "biuf":
-        raise FormatError(f"{path}: expected an array of numbers, found {values.dtype}")
-    return values
+@functools.lru_cache(maxsize=64)
+def _header_of(start: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the beginning of an .npy file; those of many files are the same."""
+    return _npy_header(io.BytesIO(start))
 
 
 def _single(values: Array, path: Path) -> Array:

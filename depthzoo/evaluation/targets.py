@@ -1,8 +1,8 @@
 """Ground truth of one frame, derived from what a sequence file stores.
 
 Each rule takes ``(sequence, camera name, frame, first frame of the clip)`` and returns (H,W)
-floats, NaN where there is no truth, or the rows of a `PointTruth`; `RULES` names them for the
-protocols.
+floats, NaN where there is no truth, a `PixelTruth`, or the rows of a `PointTruth`; `RULES` names
+them for the protocols.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from depthdata.aspect_crop import AspectCrop
 from depthdata.errors import UsageError
-from depthdata.lidar import eigen_depth_map
+from depthdata.lidar import eigen_depth_pixels
 from depthdata.sequence import StereoGeometry
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES",
+    "PixelTruth",
     "PointTruth",
     "StereoGeometry",
     "Truth",
@@ -63,7 +64,34 @@ class PointTruth:
         return image
 
 
-Truth = NDArray[Any] | PointTruth
+@dataclass(frozen=True, eq=False)
+class PixelTruth:
+    """Sparse truth at whole pixels; as an array it is the image, NaN where there is none.
+
+    Parameters
+    ----------
+    at : (N,) int64
+        Flat (row-major) indices, ascending.
+    values : (N,) float
+    size : (H, W)
+    """
+
+    at: NDArray[np.int64]
+    values: NDArray[np.floating]
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size of the image."""
+        return self.size
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        image = np.full(self.size, np.nan, self.values.dtype)
+        image.reshape(-1)[self.at] = self.values
+        return image if dtype is None else image.astype(dtype, copy=False)
+
+
+Truth = NDArray[Any] | PointTruth | PixelTruth
 
 
 def stereo_geometry(
@@ -94,7 +122,7 @@ def measured_depth(seq: Sequence, camera: str, frame: int, first: int) -> FloatM
     return np.asarray(stream[frame], np.float64)
 
 
-def eigen(seq: Sequence, camera: str, frame: int, first: int) -> FloatMap:
+def eigen(seq: Sequence, camera: str, frame: int, first: int) -> PixelTruth:
     """Return the published Eigen map (lidar x, m, float32) with all its conventions."""
     cam = seq.cameras[camera]
     stream = cam[lidar_stream(seq, camera)]
@@ -104,13 +132,11 @@ def eigen(seq: Sequence, camera: str, frame: int, first: int) -> FloatMap:
             f"{seq.path}: camera {camera!r} has no lidar points with their sensor coordinates; "
             "the Eigen truth needs them (protocol kitti_raw/lidar works with any depth)"
         )
-    values = eigen_depth_map(
-        stream.points(frame),
-        np.asarray(projection, np.float64),
-        (cam.height, cam.width),
-        value="sensor_x",
-    ).astype(np.float32)
-    return np.where(values > 0, values, np.float32(np.nan))
+    size = (cam.height, cam.width)
+    at, values = eigen_depth_pixels(
+        stream.points(frame), np.asarray(projection, np.float64), size, value="sensor_x"
+    )
+    return PixelTruth(at, values.astype(np.float32), size)
 
 
 def annotated_depth(seq: Sequence, camera: str, frame: int, first: int) -> FloatMap:
