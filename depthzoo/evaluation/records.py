@@ -55,14 +55,19 @@ def average(
 def region_averages(
     protocol: Protocol, records: Sequence[FrameRecord]
 ) -> dict[str, dict[str, float]]:
-    """Return region -> metrics, ``frames`` that have it, ``pixels`` and ``missing``."""
+    """Return region -> metrics, ``frames`` that have it, ``pixels`` and ``missing``.
+
+    A region that has no pixel in any image is not there.
+    """
     names = dict.fromkeys(name for r in records for name in r.score.regions)
     found: dict[str, dict[str, float]] = {}
     for region in names:
         parts = [r.score.regions[region] for r in records if region in r.score.regions]
         parts = [part for part in parts if part.pixels + part.missing]
+        if not parts:
+            continue
         one: dict[str, float] = {}
-        for name in parts[0].values if parts else ():
+        for name in parts[0].values:
             values = np.array([part.values[name] for part in parts])
             if protocol.region_average == "by_pixels":
                 weights = np.array([part.pixels for part in parts], np.float64)
