@@ -16,6 +16,7 @@ _COMMANDS = {
         ("view", "view", "Predictions of a model as a video, in space, or as a recording."),
         ("evaluate", "evaluate", "A model under a named protocol: table, JSON, HTML."),
         ("compare", "compare", "Results of evaluations beside one another: table, JSON, HTML."),
+        ("reproduce", "reproduce", "A published table again: published, ours, delta."),
         ("bench", "bench", "Time and memory of models."),
         ("parity", "parity", "A network against golden vectors, array by array."),
     ]
