@@ -5,6 +5,7 @@ Nothing but the pictures' own bytes is taken over: a page could hold anything.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -13,15 +14,20 @@ from pathlib import Path
 __all__ = ["Shown", "read_pictures"]
 
 _URI = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
 _LARGEST = 64 << 20
 
 
 @dataclass
 class Shown:
-    """An example of a page: ``best``, ``median`` or ``worst``, its frame, its figures."""
+    """An example of a page: ``best``, ``median`` or ``worst``, its frame, its figures.
+
+    `value` is the headline of the picture's frame, NaN where the page does not say.
+    """
 
     kind: str
     key: tuple[str, ...]
+    value: float = math.nan
     figures: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -46,7 +52,9 @@ class _Reader(HTMLParser):
         facts = {key: value or "" for key, value in attrs}
         if "data-example" in facts:
             key = tuple(facts.get(f"data-{part}", "") for part in _PLACE)
-            self.found.append(Shown(facts["data-example"], key))
+            value = facts.get("data-value", "")
+            known = float(value) if _NUMBER.fullmatch(value) else math.nan
+            self.found.append(Shown(facts["data-example"], key, known))
         elif tag == "img" and self.found and "data-part" in facts and _URI.fullmatch(facts["src"]):
             self.found[-1].figures.append((facts["data-part"], facts["src"]))
 

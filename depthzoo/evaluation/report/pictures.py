@@ -11,23 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthdata.view.colors import colorize, colorize_depth, colorize_disparity, finite_range
-from depthzoo.evaluation.metrics import metric
+from depthzoo.evaluation.report.values import about, axis
 
 if TYPE_CHECKING:
     from depthzoo.evaluation.protocols import Protocol
     from depthzoo.evaluation.results import Example
 
-__all__ = ["colorize_error", "data_uri", "example_figures"]
+__all__ = ["OUTCOMES", "colorize_error", "data_uri", "example_figures"]
 
 MAX_WIDTH = 960
 Image = NDArray[np.uint8]
 FloatMap = NDArray[np.floating]
 
 ERROR_FULL = {"abs_rel": 0.64, "epe": 16.0}
-"""The headline error that gets the last colour."""
+"""The error that gets the last colour."""
 
 ERROR_OCTAVES = 8.0
 """The first colour stands for the last one's error halved this many times."""
+
+OUTCOMES = {
+    1: ("moves, found", (40, 180, 90)),
+    2: ("still, taken for moving", (255, 140, 0)),
+    3: ("moves, missed", (90, 110, 255)),
+}
+"""What became of a pixel of a mask: its name and colour."""
+
+_MOVES, _UNLABELLED = (255, 96, 48), 3
 
 
 def data_uri(image: Image, *, photo: bool = False) -> str:
@@ -60,50 +69,90 @@ def colorize_error(error: FloatMap, full: float) -> Image:
 
 def example_figures(protocol: Protocol, example: Example) -> str:
     """Return the four figures of an example as HTML."""
-    unit = {"depth": "m", "disparity": "px"}[protocol.quantity]
+    where = f"{example.record.sequence}, frame {example.record.frame_id}"
+    photo = _figure("image", data_uri(_shrink(_rgb(example.image)), photo=True), "", where)
+    shown = _mask_figures if protocol.kind == "motion" else _map_figures
+    return photo + "".join(_figure(*one, where) for one in shown(protocol, example))
+
+
+def _map_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str]]:
+    """Return name, picture and scale of truth, prediction and error of a dense quantity."""
+    depth = protocol.compared == "depth"
+    unit = "m" if depth else "px"
     low, high = finite_range(example.truth)
-    one = metric(protocol.headline)
-    full = ERROR_FULL[protocol.headline]
     steps = np.linspace(0, 1, 128)[None]
     values = low + steps * (high - low)
-    if protocol.quantity == "depth":  # as its colours: even steps of inverse depth
+    if depth:  # as its colours: even steps of inverse depth
         values = 1 / (1 / low + steps * (1 / high - 1 / low))
-    bar = _value_colours(values, protocol, low, high)
-    scale = _scale(bar, f"{low:.3g}", f"{high:.3g} {unit}")
+    scale = _scale(_colours(values, depth, low, high), f"{low:.3g}", f"{high:.3g} {unit}")
+    full = ERROR_FULL[protocol.charted]
     ramp = full * 2.0 ** np.linspace(-ERROR_OCTAVES, 0, 128)[None]
-    errors = _scale(colorize_error(ramp, full), f"{ramp[0, 0]:.2g}", f"{full:g} {one.unit}".strip())
-    grey = _grey(example.image)
-    truth = _value_colours(_visible(example.truth), protocol, low, high)
-    guess = _value_colours(example.prediction, protocol, low, high)
-    error_map = _visible(example.error, largest=True)
-    return "".join(
-        [
-            _figure("image", data_uri(_shrink(_rgb(example.image)), photo=True), ""),
-            _figure("truth", _overlay(truth, np.isfinite(_visible(example.truth)), grey), scale),
-            _figure("prediction", _overlay(guess, np.isfinite(example.prediction), None), scale),
-            _figure(
-                f"error: {one.title}",
-                _overlay(colorize_error(error_map, full), np.isfinite(error_map), grey),
-                errors,
-            ),
-        ]
+    last = f"{full:g} {about(protocol.charted).unit}".strip()
+    errors = _scale(colorize_error(ramp, full), f"{ramp[0, 0]:.2g}", last)
+    grey, error = _grey(example.image), _visible(example.error, largest=True)
+    known = _visible(example.truth)
+    truth = _overlay(_colours(known, depth, low, high), np.isfinite(known), grey)
+    guess = _overlay(
+        _colours(example.prediction, depth, low, high), np.isfinite(example.prediction), None
     )
+    wrong = _overlay(colorize_error(error, full), np.isfinite(error), grey)
+    quantity = protocol.compared
+    return [
+        (f"true {quantity}", truth, scale),
+        (f"predicted {quantity}", guess, scale),
+        (f"error: {axis(protocol.charted)}, logarithmic", wrong, errors),
+    ]
 
 
-def _figure(name: str, uri: str, scale: str) -> str:
+def _mask_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str]]:
+    """Return name, picture and key of truth, probability and outcome of a mask."""
+    grey, truth = _grey(example.image), example.truth
+    labels = np.zeros((*truth.shape, 3), np.uint8)
+    labels[truth == 1] = _MOVES
+    labels[truth == _UNLABELLED] = (90, 90, 96)
+    marked = (truth == 1) | (truth == _UNLABELLED)
+    key = _key([("moves", _MOVES)])
+    if (truth == _UNLABELLED).any():
+        key = _key([("moves", _MOVES), ("not labelled", (90, 90, 96))])
+    ramp = _scale(colorize(np.linspace(0, 1, 128)[None], 0.0, 1.0), "0", "1")
+    probability = _overlay(colorize(example.prediction, 0.0, 1.0), np.ones(truth.shape, bool), None)
+    outcome = np.zeros((*truth.shape, 3), np.uint8)
+    for value, (_, colour) in OUTCOMES.items():
+        outcome[example.error == value] = colour
+    counted = np.isin(example.error, list(OUTCOMES))
+    return [
+        ("what moves", _overlay(labels, marked, grey), key),
+        ("predicted probability of motion", probability, ramp),
+        ("outcome", _overlay(outcome, counted, grey), _key(list(OUTCOMES.values()))),
+    ]
+
+
+def _figure(name: str, uri: str, scale: str, where: str) -> str:
     return (
-        f'<figure><img src="{uri}" alt="{escape(name)}" data-part="{escape(name)}" loading="lazy">'
+        f'<figure><img src="{uri}" alt="{escape(f"{name}: {where}")}" '
+        f'data-part="{escape(name)}" loading="lazy">'
         f"<figcaption><span>{escape(name)}</span>{scale}</figcaption></figure>"
     )
 
 
 def _scale(colours: Image, low: str, high: str) -> str:
     uri = data_uri(colours)
-    return f'<span class="bar-scale">{escape(low)}<img src="{uri}" alt="">{escape(high)}</span>'
+    said = escape(f"colours from {low} to {high}")
+    return (
+        f'<span class="bar-scale">{escape(low)}<img src="{uri}" alt="{said}">{escape(high)}</span>'
+    )
 
 
-def _value_colours(values: FloatMap, protocol: Protocol, low: float, high: float) -> Image:
-    if protocol.quantity == "depth":
+def _key(entries: list[tuple[str, tuple[int, int, int]]]) -> str:
+    items = "".join(
+        f'<span><i style="background:rgb{colour}"></i>{escape(name)}</span>'
+        for name, colour in entries
+    )
+    return f'<span class="swatches">{items}</span>'
+
+
+def _colours(values: FloatMap, depth: bool, low: float, high: float) -> Image:
+    if depth:
         return colorize_depth(values, near=low, far=high)
     return colorize_disparity(values, low=low, high=high)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from depthzoo.evaluation.measures import MEASURES, Measure
 
-__all__ = ["about", "as_number", "better", "heading", "percent", "signed", "text"]
+__all__ = ["about", "as_number", "axis", "better", "heading", "percent", "signed", "text"]
 
 
 def about(name: str) -> Measure:
@@ -82,3 +82,13 @@ def better(name: str, first: float, second: float) -> bool:
     if lower is None or not (math.isfinite(first) and math.isfinite(second)):
         return False
     return first < second if lower else first > second
+
+
+def axis(name: str) -> str:
+    """Return the label of an axis that shows a measure.
+
+    >>> axis("epe"), axis("abs_rel")
+    ('EPE (px)', 'Abs Rel')
+    """
+    one = about(name)
+    return f"{one.title} ({one.unit})" if one.unit else one.title

@@ -159,7 +159,7 @@ def test_no_common_measure_and_one_result():
     [
         ("{", "expected a result of an evaluation"),
         ("[]", "with format 'depthzoo.evaluation'"),
-        ('{"format": "depthzoo.evaluation", "version": 9}', "expected version 1 of"),
+        ('{"format": "depthzoo.evaluation", "version": 9}', "expected version 1 or 2 of"),
         ('{"format": "depthzoo.evaluation", "version": 1}', "lacks protocol, model"),
     ],
 )  # fmt: skip
