@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from depthzoo.evaluation.results import Report as Report
     from depthzoo.evaluation.runner import evaluate as evaluate
     from depthzoo.evaluation.saved import evaluate_saved as evaluate_saved
+    from depthzoo.evaluation.stored import StoredPredictions as StoredPredictions
 
 _HOME = {
     "Protocol": "protocols",
     "Report": "results",
+    "StoredPredictions": "stored",
     "evaluate": "runner",
     "evaluate_saved": "saved",
     "get_protocol": "protocols",
