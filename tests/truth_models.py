@@ -196,3 +196,48 @@ def poses_along(steps: Array) -> Array:
     poses = np.tile(np.eye(4), (len(steps) + 1, 1, 1))
     poses[1:, :3, 3] = np.cumsum(steps, 0)
     return poses
+
+
+class SentMaps(Spoiler):
+    """Models that can be sent to another process: of frames, videos, masks and paths."""
+
+    protocol = "stereo/epe"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, shifted)
+
+
+class SentVideo(VideoSpoiler):
+    protocol = "stereo/video"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, shifted)
+
+
+class SentMasks(Spoiler):
+    protocol = "motion/segmentation"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, ramp, "motion_mask")
+
+
+class SentPaths(Traveller):
+    protocol = "odometry/trajectory"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, shortened)
+
+
+def shifted(path: Path, frame: int) -> Array:
+    disparity = stream_of(path, "disparity", frame)
+    return disparity + 0.1 * frame + np.arange(disparity.shape[1]) / 100
+
+
+def ramp(path: Path, frame: int) -> Array:
+    """Probability that grows from left to right."""
+    mask = stream_of(path, "masks/moving", frame)
+    return 0.9 * mask + 0.1 * np.arange(mask.shape[1]) / mask.shape[1]
+
+
+def shortened(motion: Array, t: int) -> Array:
+    return times(0.9 + 0.01 * t)(motion, t)

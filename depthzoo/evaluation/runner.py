@@ -247,7 +247,13 @@ def _results(
             yield result
             done += len(task.frames)
         return
-    work = pickle.dumps((source, plan.dataset, protocol))
+    try:
+        work = pickle.dumps((source, plan.dataset, protocol))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"this model cannot be sent to other processes ({error}); use jobs=1, or give the "
+            "model by its name"
+        ) from None
     jobs_of = [(work, plan.tasks[i]) for i in todo]
     running = run_tasks(_work, jobs_of, jobs) if scheduler is None else _on_dask(jobs_of, scheduler)
     following = 0

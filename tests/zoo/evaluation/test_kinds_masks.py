@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import golden_cases
-from truth_models import Spoiler, Traveller, stream_of, street, times, write_file
+from truth_models import Spoiler, Traveller, stream_of, times, write_file
 
 from depthdata.errors import UsageError
 from depthdata.sequence import open_sequence
@@ -19,11 +19,6 @@ from depthzoo.evaluation.targets import truth_map
 FRAMES = 4
 INNER = range(1, FRAMES - 1)
 """A mask of motion needs both neighbours."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return street(tmp_path_factory.mktemp("streets"), frames=FRAMES)
 
 
 def moving(path: Path, frame: int) -> Any:
@@ -65,9 +60,9 @@ def test_every_mask_protocol_is_known_here() -> None:
 
 
 @pytest.mark.parametrize("invariance", ["metric", "scale", "affine", "disparity"])
-def test_a_perfect_mask(folder: Path, invariance: str) -> None:
-    model = Spoiler(folder, moving, "motion_mask", invariance)
-    report = evaluate(model, folder, "motion/segmentation")
+def test_a_perfect_mask(streets: Path, invariance: str) -> None:
+    model = Spoiler(streets, moving, "motion_mask", invariance)
+    report = evaluate(model, streets, "motion/segmentation")
     for name in ("f1", "precision", "recall", "iou"):
         assert report.aggregate[name] == 1
     assert report.coverage == 1
@@ -77,9 +72,9 @@ def test_a_perfect_mask(folder: Path, invariance: str) -> None:
     assert report.left_out == {"no image": 4}
 
 
-def test_a_mask_with_a_known_confusion(folder: Path) -> None:
-    report = evaluate(Spoiler(folder, confused, "motion_mask"), folder, "motion/segmentation")
-    counts = [confusion(path) for path in sorted(folder.glob("*.h5"))]
+def test_a_mask_with_a_known_confusion(streets: Path) -> None:
+    report = evaluate(Spoiler(streets, confused, "motion_mask"), streets, "motion/segmentation")
+    counts = [confusion(path) for path in sorted(streets.glob("*.h5"))]
     assert all(np.min(c) > 0 for c in counts)
     # counts are added over all images before a ratio is taken
     agree(report.aggregate, *sum(counts))
@@ -92,13 +87,13 @@ def test_a_mask_with_a_known_confusion(folder: Path) -> None:
     assert curve["precision"][0] == pytest.approx((tp + fn) / (2 * len(INNER) * 48 * 160))
 
 
-def test_pixels_without_prediction_are_counted_and_not_measured(folder: Path) -> None:
+def test_pixels_without_prediction_are_counted_and_not_measured(streets: Path) -> None:
     def half(path: Path, frame: int) -> Any:
         shown = moving(path, frame)
         shown[:, ::2] = np.nan
         return shown
 
-    report = evaluate(Spoiler(folder, half, "motion_mask"), folder, "motion/segmentation")
+    report = evaluate(Spoiler(streets, half, "motion_mask"), streets, "motion/segmentation")
     assert report.aggregate["f1"] == 1
     assert report.coverage == 0.5
     assert report.limits == ["50.00 % of the truth's pixels have no prediction"]
@@ -123,16 +118,16 @@ def test_where_nothing_moves_nothing_is_said(tmp_path: Path) -> None:
     assert json.loads(report.to_json())["aggregate"]["recall"] is None
 
 
-def test_a_smaller_mask_is_enlarged(folder: Path) -> None:
-    small = Spoiler(folder, lambda path, t: np.full((12, 40), 0.7), "motion_mask")
-    large = Spoiler(folder, lambda path, t: np.full((48, 160), 0.7), "motion_mask")
-    reports = [evaluate(m, folder, "motion/segmentation") for m in (small, large)]
+def test_a_smaller_mask_is_enlarged(streets: Path) -> None:
+    small = Spoiler(streets, lambda path, t: np.full((12, 40), 0.7), "motion_mask")
+    large = Spoiler(streets, lambda path, t: np.full((48, 160), 0.7), "motion_mask")
+    reports = [evaluate(m, streets, "motion/segmentation") for m in (small, large)]
     assert reports[0].aggregate == reports[1].aggregate
 
 
-def test_what_is_missing_is_said_in_a_line(folder: Path, tmp_path: Path) -> None:
+def test_what_is_missing_is_said_in_a_line(streets: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="sgbm predicts no motion mask"):
-        evaluate("sgbm", folder, "motion/segmentation")
+        evaluate("sgbm", streets, "motion/segmentation")
     model = Spoiler(tmp_path, moving, "motion_mask")
     plain = write_file(tmp_path / "plain.h5", 4, cameras=("left",))
     with pytest.raises(UsageError, match=r"nothing to evaluate .* no truth"):
@@ -144,7 +139,7 @@ def test_what_is_missing_is_said_in_a_line(folder: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match=r"nothing to evaluate .* no image"):
         evaluate(model, short, "motion/segmentation")
     with pytest.raises(UsageError, match="predicts no motion mask"):
-        evaluate(Traveller(folder, times(1)), folder, "motion/segmentation")
+        evaluate(Traveller(streets, times(1)), streets, "motion/segmentation")
 
 
 def waymo_file(root: Path, name: str, motion: Any, semantics: Any, size: tuple[int, int]) -> Path:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from support import golden_cases
-from truth_models import Spoiler, VideoSpoiler, stream_of, street, write_file
+from truth_models import Spoiler, VideoSpoiler, stream_of, write_file
 
 from depthdata.errors import UsageError
 from depthdata.windows import load_windows
 from depthzoo.evaluation import evaluate, get_protocol, list_protocols
 
-FRAMES, HEIGHT, WIDTH = 5, 48, 160
 BAD = (0.5, 1, 2, 3)
 DR = [f"stereo/dynamic_stereo/{name}" for name in ("dynamic_replica_150", "dynamic_replica_40")]
 SINTEL = [f"stereo/dynamic_stereo/sintel_{name}" for name in ("clean", "final")]
@@ -26,11 +25,6 @@ THINGS = "stereo/dynamic_stereo/flyingthings3d_10"
 PUBLISHED = [*DR, *SINTEL, THINGS]
 CORRECTED = "stereo/video"
 EVERY = [*PUBLISHED, CORRECTED]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return street(tmp_path_factory.mktemp("streets"), frames=FRAMES)
 
 
 @pytest.fixture(scope="module")
@@ -280,8 +274,8 @@ def test_windows_that_are_not_complete_leave_frames_without_prediction(made: Pat
     assert report.number_of_frames == 7
 
 
-def test_semi_global_matching_under_the_protocol_of_videos(folder: Path) -> None:
-    report = evaluate("sgbm", folder, CORRECTED)
+def test_semi_global_matching_under_the_protocol_of_videos(streets: Path) -> None:
+    report = evaluate("sgbm", streets, CORRECTED)
     assert 0 < report.aggregate["epe"] < 5
     assert {"static", "moving", "occluded", "visible"} == set(report.regions)
 
