@@ -229,6 +229,7 @@ class _Extraction:
         self._member: Member | None = None
         self._counts = dict.fromkeys(("files", "bytes", "there", "kept", "skipped"), 0)
         self._shown = 0
+        self._size = self._crc = 0  # of the member that is being read
         self._reader: Archive
         self._ledger: Ledger
 
@@ -258,7 +259,8 @@ class _Extraction:
         self.progress.expect(key, f"unpack {self.archive.name}", reader.size)
         with locked(self.into / ledger_path(self.archive.name, self.into).name, "unpacking"):
             ledger = self._ledger = Ledger(self.into, self.archive.name, identity)
-            there = None if reader.indexed else _all_there(ledger, self.into)
+            whole = not reader.indexed and ledger.complete and not ledger.complete.get("kept")
+            there = _all_there(ledger, self.into) if whole else None
             if there is not None:
                 self._counts["there"] = there
                 self.progress.finish(key, "there", reader.size)
@@ -363,7 +365,8 @@ class _Extraction:
         return False
 
     def _write(self, member: Member, blocks: Iterator[bytes]) -> None:
-        self._member, self._parts = member, self._parts_of(member)  # 7z asks of all of them first
+        if member is not self._member:  # 7z asks of all of them first
+            self._member, self._parts = member, self._parts_of(member)
         path = self.into.joinpath(*self._parts)
         done = self._ledger.done(member.number)
         ours = done is not None and not done.trusted  # half-written when the machine went down
@@ -374,19 +377,21 @@ class _Extraction:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(temporary, flags, 0o666)
         try:
-            crc = size = 0
             for block in self._verified(member, blocks):
-                crc, size = zlib.crc32(block, crc), size + len(block)
                 view = memoryview(block)
                 while view:
                     view = view[os.write(descriptor, view) :]
             mtime_ns = os.fstat(descriptor).st_mtime_ns
         finally:
             os.close(descriptor)
-        self._ledger.add(member.number, size, crc, mtime_ns, "/".join(self._parts))
+        self._note(member, mtime_ns)
         temporary.replace(path)
         self._counts["files"] += 1
-        self._counts["bytes"] += size
+        self._counts["bytes"] += self._size
+
+    def _note(self, member: Member, mtime_ns: int) -> None:
+        place = "/".join(self._parts)
+        self._ledger.add(member.number, self._size, self._crc, mtime_ns, place)
 
     def _compare(self, member: Member, path: Path, blocks: Iterator[bytes]) -> None:
         """Take a file that is there for this member, if it has its bytes."""
@@ -394,14 +399,11 @@ class _Extraction:
         same = same and member.size in (-1, path.stat().st_size)
         if same:
             with path.open("rb", buffering=0) as file:
-                crc = size = 0
                 for block in self._verified(member, blocks):
                     same = same and _read(file.read, len(block)) == block
-                    crc, size = zlib.crc32(block, crc), size + len(block)
                 same = same and not file.read(1)
         if same:
-            mtime_ns = path.stat().st_mtime_ns
-            self._ledger.add(member.number, size, crc, mtime_ns, "/".join(self._parts))
+            self._note(member, path.stat().st_mtime_ns)
             self._counts["there"] += 1
         elif self._existing == "keep":
             self._counts["kept"] += 1
@@ -413,18 +415,18 @@ class _Extraction:
 
     def _verified(self, member: Member, blocks: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the blocks; Damaged unless they are what the archive says of the member."""
-        crc = size = 0
+        self._crc = self._size = 0
         for block in blocks:
-            size += len(block)
+            self._size += len(block)
             if member.size < 0:
                 self._tally.add(len(block), self._reader.size)
-            elif size > member.size:
+            elif self._size > member.size:
                 raise Damaged(f"unpacks to more than its {member.size} bytes")
-            crc = zlib.crc32(block, crc) if member.crc is not None else 0
+            self._crc = zlib.crc32(block, self._crc)
             yield block
-        if size < member.size:
-            raise Damaged(f"ends after {size} of {member.size} bytes")
-        if member.crc is not None and crc != member.crc:
+        if self._size < member.size:
+            raise Damaged(f"ends after {self._size} of {member.size} bytes")
+        if member.crc is not None and self._crc != member.crc:
             raise Damaged("its checksum differs")
 
 
