@@ -170,11 +170,11 @@ def _eigen_pixels(
     In the order of pixels, points with one key are neighbours: the key runs on where a row ends.
     """
     width = hw[1]
-    rows, columns, values = _eigen_points(points, projection, hw, value)
+    pixel, values = _eigen_points(points, projection, hw, value)
     if not len(values):
-        return rows, values
+        return pixel, values
     # One sort of pixel and number in the scan: a stable order, faster than asking for one.
-    both = np.sort(((rows * width + columns) << 32) | np.arange(len(rows)))
+    both = np.sort((pixel << 32) | np.arange(len(pixel)))
     flat, number = both >> 32, both & 0xFFFFFFFF
     starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
     ordered = values.take(number)
@@ -210,8 +210,8 @@ def _eigen_points(
     projection: npt.ArrayLike,
     hw: tuple[int, int],
     value: Value,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
-    """Pixels (row, column) and values of the points in the map, in scan order."""
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Pixels (flat) and values of the points in the map, in scan order."""
     if value not in ("sensor_x", "camera_z"):
         raise UsageError(f"value should be 'sensor_x' or 'camera_z', found {value!r}")
     scan = points.sensor if isinstance(points, Points) else points
@@ -222,22 +222,19 @@ def _eigen_points(
         )
     height, width = hw
     if isinstance(points, Points):  # chosen already: hardly one of them lies outside
-        matrix, coordinates = _projection(projection), np.ascontiguousarray(scan[:, :3].T)
+        matrix, coordinates = _projection(projection), np.array(scan[:, :3].T, np.float64)
         u, v, z = _divided(_turned(matrix, coordinates), matrix[:, 3])
         x = coordinates[0]
     else:
         ((sensor, u, v, z),) = _near_images(scan, [(projection, hw)])
         x = sensor[:, 0]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         columns, rows = np.rint(u) - 1, np.rint(v) - 1
         inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height) & (x >= 0)
+        flat = rows * width + columns
     kept = np.flatnonzero(inside)
     values = x if value == "sensor_x" else z
-    return (
-        rows.take(kept).astype(np.int64),
-        columns.take(kept).astype(np.int64),
-        values.take(kept).astype(np.float64),
-    )
+    return flat.take(kept).astype(np.int64), values.take(kept).astype(np.float64, copy=False)
 
 
 def _near_images(
@@ -271,7 +268,7 @@ def _near_images(
 
 def _turned(matrix: FloatArray, columns: npt.NDArray[np.floating]) -> FloatArray:
     """Return the first three products of each row, summed from the left: (3, n)."""
-    x, y, z = columns.astype(np.float64)
+    x, y, z = columns.astype(np.float64, copy=False)
     turned, part = np.empty((3, len(x))), np.empty(len(x))
     for row, (a, b, c, _) in zip(turned, matrix, strict=True):
         np.multiply(a, x, out=row)
