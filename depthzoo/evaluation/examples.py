@@ -157,7 +157,7 @@ def _mask(run: Run, kind: str, frame: int, order: int, threshold: float) -> Exam
     scores = binary_scores(said, moves, told & np.isfinite(values))
     kept = {name: float(scores[name]) for name in ("f1", "precision", "recall", "iou")}
     record = run.record(frame, Score(kept, int(told.sum()), 0, 1.0))
-    note = f"of {len(run.task.frames)} frames; decided at threshold {threshold:.3f}"
+    note = f"one of {len(run.task.frames)} frames, decided at threshold {threshold:.3f}"
     image = _image(run, frame, size)
     return Example(kind, record, image, labels.astype(np.float64), values, outcome, note)
 

@@ -14,6 +14,7 @@ COLOURS = 6
 _CROWD = 7
 """More marks than this on the lower axis do not fit on a phone: every second one is left out."""
 
+_DOTS = 72
 Point = tuple[float, float, str]
 
 
@@ -192,6 +193,8 @@ def lines(
     *,
     kinds: Sequence[str] | None = None,
     whole: bool = True,
+    loose: bool = False,
+    height: float = HEIGHT,
 ) -> str:
     """Return one line for each series of (x, y, tip), and a dashed line at the mean.
 
@@ -203,6 +206,10 @@ def lines(
         The colour of each series, ``s0`` ... ``s5`` or ``pale``; default: in turn.
     whole : bool
         Only whole numbers are written below.
+    loose : bool
+        Dots that no line joins.
+    height : float
+        Of the drawing, whose width is `WIDTH`.
     """
     points = [p for _, s in series for p in s]
     finite = [y for _, y, _ in points if math.isfinite(y)]
@@ -210,14 +217,15 @@ def lines(
     pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
     start = 0.0 if low >= 0 and low - pad < 0.35 * high else low - pad
     xs = [p[0] for p in points if math.isfinite(p[0])] or [0.0]
-    frame = _Frame((min(xs), max(xs)), ticks(start, high + pad))
+    frame = _Frame((min(xs), max(xs)), ticks(start, high + pad), height)
     parts = frame.axes(x_label, y_label)
     marks = [t for t in ticks(frame.x0, frame.x1, 7) if frame.x0 <= t <= frame.x1]
     parts += frame.x_ticks((t, number(t)) for t in marks if not whole or t == int(t))
     for i, (name, values) in enumerate(series):
         kind = kinds[i] if kinds else f"s{i % COLOURS}"
-        parts.append(frame.curve(((x, y) for x, y, _ in values), kind, name))
-        if len(points) <= 240:
+        if not loose:
+            parts.append(frame.curve(((x, y) for x, y, _ in values), kind, name))
+        if loose or len(points) <= _DOTS:
             parts += [frame.dot(x, y, kind, tip) for x, y, tip in values if math.isfinite(y)]
     if math.isfinite(mean):
         y = frame.y(mean)
@@ -226,7 +234,7 @@ def lines(
             f"<title>mean {mean:.5g}</title></line>"
         )
     told = _told(f"{y_label} over {x_label}", ((n, [p[1] for p in s]) for n, s in series))
-    return _svg(parts, told)
+    return _svg(parts, told, height)
 
 
 def forest(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], x_label: str) -> str:

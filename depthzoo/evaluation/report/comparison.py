@@ -72,6 +72,16 @@ class Comparison:
         return self.metrics[0]
 
     @property
+    def named(self) -> list[tuple[str, StoredResult]]:
+        """Each result with its name here."""
+        return list(zip(self.names, self.results, strict=True))
+
+    @property
+    def noun(self) -> str:
+        """What a record is called: a frame, a clip or a sequence."""
+        return self.results[0].noun
+
+    @property
     def comparable(self) -> bool:
         """Whether protocol, split, data and frames are the same."""
         return not self.differences
@@ -190,9 +200,9 @@ class Comparison:
 
 def pair_text(comparison: Comparison, pair: Pair) -> str:
     """Say how a result compares with the first one, frame by frame."""
-    name = comparison.headline
+    name, what = comparison.headline, f"{pair.frames} {comparison.noun}s"
     return (
-        f"better than {comparison.names[0]} on {percent(pair.wins)} of {pair.frames} frames"
+        f"better than {comparison.names[0]} on {percent(pair.wins)} of {what}"
         + (f" (equal on {percent(pair.ties)})" if pair.ties else "")
         + f", {about(name).title} {signed(name, pair.mean)} ± {text(name, pair.error)}"
     )

@@ -6,7 +6,7 @@ import math
 from html import escape
 from pathlib import Path
 
-from depthzoo.evaluation.report.charts import forest, lines
+from depthzoo.evaluation.report.charts import forest, legend, lines
 from depthzoo.evaluation.report.comparison import Comparison, pair_text
 from depthzoo.evaluation.report.layout import (
     badge,
@@ -18,12 +18,22 @@ from depthzoo.evaluation.report.layout import (
     write_page,
 )
 from depthzoo.evaluation.report.page_pictures import Shown, read_pictures
-from depthzoo.evaluation.report.values import about, better, percent, signed, text
+from depthzoo.evaluation.report.plots import (
+    card,
+    clip_charts,
+    error_charts,
+    mask_charts,
+    path_charts,
+)
+from depthzoo.evaluation.report.summary import training_stamp
+from depthzoo.evaluation.report.tables import region_table
+from depthzoo.evaluation.report.values import about, axis, better, percent, signed, text
 
 __all__ = ["render_comparison", "write_comparison"]
 
 _MOST_ROWS = 400
 _MOST_POINTS = 2000
+_LOOSE = 60
 
 
 def write_comparison(comparison: Comparison, path: str | Path) -> None:
@@ -43,9 +53,11 @@ def render_comparison(comparison: Comparison) -> str:
         [
             _header(comparison),
             section("Result", _table(comparison)),
-            section("Frame by frame", _pairs(comparison)),
+            section(f"{comparison.noun.capitalize()} by {comparison.noun}", _pairs(comparison)),
             section("Sequences", _sequences(comparison)),
-            section("Worst frames", _worst(comparison)),
+            section("Curves", _curves(comparison)),
+            region_table(comparison.named),
+            section(f"Worst {comparison.noun}s", _worst(comparison)),
             section("What was compared", _provenance(comparison)),
         ],
     )
@@ -57,15 +69,12 @@ def _header(comparison: Comparison) -> str:
     marks = [badge("good", good)] if comparison.comparable else []
     marks += [badge("warn", f"not comparable: {why}") for why in comparison.differences]
     rules = first.data["protocol"]
-    legend = "".join(
-        f'<span class="s{i % 6}"><b></b>{escape(name)}</span>'
-        for i, name in enumerate(comparison.names)
-    )
+    stamps = "".join(training_stamp(one) for one in comparison.results)
     return (
         f'<p class="kicker">depthzoo comparison · {escape(first.protocol)}</p>'
         f"<h1>{escape(' · '.join(comparison.names))}</h1>"
         f'<p class="lead">{escape(str(rules.get("title", "")))}</p>'
-        f'<div class="badges">{"".join(marks)}</div><div class="legend">{legend}</div>'
+        f'<div class="badges">{"".join(marks)}</div>{stamps}{legend(comparison.names)}'
     )
 
 
@@ -117,11 +126,23 @@ def _pairs(comparison: Comparison) -> str:
         ])
         for label, values in zip(comparison.names, tables, strict=True)
     ]  # fmt: skip
-    chart = lines(series, math.nan, "frame, in the order of the evaluation", about(name).title)
+    across = f"{comparison.noun}, in the order of the evaluation"
+    chart = lines(series, math.nan, across, axis(name), loose=len(keys) <= _LOOSE)
     return (
-        f'<div class="grid charts"><div class="card">{chart}</div>'
+        f'<div class="grid charts">{card(about(name).title, chart, "", legend(comparison.names))}'
         f'<div class="card">{"".join(said)}</div></div>'
     )
+
+
+def _curves(comparison: Comparison) -> str:
+    """Return the charts of the kind of protocol, where all results are of one protocol."""
+    named = comparison.named
+    if len({one.protocol for _, one in named}) > 1:
+        return ""
+    kind = named[0][1].kind
+    drawn = {"trajectory": path_charts, "motion": mask_charts}.get(kind, error_charts)(named)
+    drawn = [*(clip_charts(named) if kind == "sequence" else ()), *drawn]
+    return f'<div class="grid charts">{"".join(drawn)}</div>' if drawn else ""
 
 
 def _sequences(comparison: Comparison) -> str:
@@ -133,7 +154,7 @@ def _sequences(comparison: Comparison) -> str:
         )
         rows.append(f"<tr><td>{escape(sequence)}</td>{cells}</tr>")
     head = "<th>Sequence</th>" + "".join(f"<th>{escape(n)}</th>" for n in comparison.names)
-    chart = forest([(s, v) for s, v in found[:24]], comparison.names, about(name).title)
+    chart = forest([(s, v) for s, v in found[:24]], comparison.names, axis(name))
     cut = len(found) - len(rows)
     more = f'<p class="prose note">{cut} more sequences are in the JSON.</p>' if cut else ""
     return (
@@ -165,7 +186,9 @@ def _worst(comparison: Comparison) -> str:
             + "</tr>"
             for key, values in found
         ]
-        head = "<th>Frame</th>" + "".join(f"<th>{escape(n)}</th>" for n in comparison.names)
+        head = f"<th>{comparison.noun.capitalize()}</th>" + "".join(
+            f"<th>{escape(n)}</th>" for n in comparison.names
+        )
         parts.append(
             f'<div class="card example"><header><b>Worst of {escape(label)}</b></header>'
             f"{table(head, rows, kind='dense').replace('card scroll', 'scroll')}</div>"
@@ -181,7 +204,7 @@ def _side_by_side(comparison: Comparison, pictures: list[list[Shown]]) -> str:
         worst = next((one for one in found if one.kind == "worst"), None)
         if worst is None:
             continue
-        value = result.frames.get(worst.key, {}).get(comparison.headline, math.nan)
+        value = result.frames.get(worst.key, {}).get(comparison.headline, worst.value)
         title = f"{about(comparison.headline).title} {text(comparison.headline, value)}"
         figures = "".join(
             f'<figure><img src="{uri}" alt="{escape(part)}" loading="lazy">'

@@ -165,7 +165,8 @@ def _visible(values: FloatMap, *, largest: bool = False) -> FloatMap:
     size = max(3, 2 * round(values.shape[1] / 800) + 1)
     sign = 1.0 if largest else -1.0
     filled = np.where(known, sign * values, -np.inf).astype(np.float32)
-    grown = sign * cv2.dilate(filled, np.ones((size, size), np.uint8))
+    square = np.ones((size, size), np.uint8)
+    grown = sign * cv2.dilate(filled, square, borderType=cv2.BORDER_REPLICATE)
     return np.where(np.isfinite(grown), grown, np.nan)
 
 

@@ -11,15 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from depthzoo.evaluation.metrics.trajectory import KITTI_LENGTHS
-from depthzoo.evaluation.report.charts import COLOURS, Point, bars, legend, lines, number, plane
+from depthzoo.evaluation.report.charts import (
+    COLOURS,
+    PLANE_HEIGHT,
+    Point,
+    bars,
+    legend,
+    lines,
+    number,
+    plane,
+)
 from depthzoo.evaluation.report.stored import StoredResult
 from depthzoo.evaluation.report.values import about, as_number, axis, text
 
-__all__ = ["card", "drift_chart", "error_charts", "mask_charts", "over_time", "path_charts"]
+__all__ = [
+    "card",
+    "clip_charts",
+    "drift_chart",
+    "error_charts",
+    "mask_charts",
+    "over_time",
+    "path_charts",
+]
 
 Named = Sequence[tuple[str, StoredResult]]
 _UNITS = {"depth": "m", "disparity": "px"}
-_PATHS = 6
+_CLIPS, _PATHS = 4, 6
 _PATH_POINTS = 500
 _PLANES = {(0, 1): (1, 2), (0, -1): (2, 1), (1, 1): (2, 0), (1, -1): (0, 2), (2, 1): (0, 1),
            (2, -1): (1, 0)}  # fmt: skip
@@ -47,17 +64,30 @@ def over_time(result: StoredResult) -> str:
         name, several = result.headline, _of_clips(result, "error", result.headline)
     if not several:
         return ""
+    single = all(len(points) == 1 for _, points in several)
+    if single:
+        points = [(float(i), p[0][1], p[0][2]) for i, (_, p) in enumerate(several)]
+        several = [("", points)]
     mean = result.aggregate[name] if result.kind != "sequence" else math.nan
     ranked = sorted(several, key=lambda one: -_mean(one[1]))
     kinds = {one[0]: f"s{i}" for i, one in enumerate(ranked[:COLOURS])}
     drawn = [*ranked[COLOURS:], *ranked[:COLOURS]]
-    chart = lines(drawn, mean, "frame", axis(name), kinds=[kinds.get(n, "pale") for n, _ in drawn])
+    across = "frame, in the order of the evaluation" if single else "frame"
+    chart = lines(
+        drawn,
+        mean,
+        across,
+        axis(name),
+        kinds=[kinds.get(n, "pale") for n, _ in drawn],
+        loose=single,
+    )
     key = legend(list(kinds), list(kinds.values())) if len(several) > 1 else ""
     if len(several) > COLOURS:
         key += (
             f'<p class="prose note">Grey: {len(several) - COLOURS} more, with smaller errors.</p>'
         )
-    what = {"trajectory": "Error of every snippet"}.get(result.kind, "Error over time")
+    what = "Error of every frame" if single else "Error over time"
+    what = "Error of every snippet" if result.kind == "trajectory" else what
     aside = f"dashed: mean {text(name, mean)}" if math.isfinite(mean) else ""
     return card(what, chart, aside, key)
 
@@ -86,6 +116,29 @@ def _of_clips(result: StoredResult, series: str, name: str) -> list[tuple[str, l
 def _mean(points: Sequence[Point]) -> float:
     known = [y for _, y, _ in points if math.isfinite(y)]
     return sum(known) / len(known) if known else -math.inf
+
+
+def clip_charts(results: Named) -> list[str]:
+    """Return the error of every frame of clips, for those where several results differ most."""
+    tables = [(name, one.series) for name, one in results[:COLOURS]]
+    spread: dict[tuple[str, int], float] = {}
+    for key in tables[0][1]:
+        every = [t.get(key, {}).get("epe", []) for _, t in tables]
+        means = [float(np.nanmean(v)) for v in every if any(map(math.isfinite, v))]
+        if means:
+            spread[key] = max(means) - min(means)
+    found = []
+    for key in sorted(spread, key=lambda one: -spread[one])[:_CLIPS]:
+        series = [
+            (name, [
+                (float(key[1] + i), v, f"{name}, frame {key[1] + i}: {text('epe', v)}")
+                for i, v in enumerate(table.get(key, {}).get("epe", []))
+            ])
+            for name, table in tables
+        ]  # fmt: skip
+        chart = lines(series, math.nan, "frame", axis("epe"))
+        found.append(card(f"{key[0]} over time", chart, "", legend([n for n, _ in series])))
+    return found
 
 
 def drift_chart(result: StoredResult) -> str:
@@ -192,7 +245,14 @@ def mask_charts(results: Named) -> list[str]:
     chart = plane(curves, "recall", "precision", bounds=(0.0, 1.0, 0.0, 1.0), marks=marks)
     aside = marks[0][3].partition(": ")[2] if len(known) == 1 else "dots: largest F1"
     what = "F1 and IoU" if len(known) == 1 else "F1"
-    over = lines(scores, math.nan, "threshold on the probability of motion", what, whole=False)
+    over = lines(
+        scores,
+        math.nan,
+        "threshold on the probability of motion",
+        what,
+        whole=False,
+        height=PLANE_HEIGHT,
+    )
     key = legend([name for name, _ in scores])
     return [
         card("Precision and recall", chart, aside, legend([name for name, *_ in curves])),
@@ -260,12 +320,16 @@ def _path(
     chart = plane(*(curves, f"{names[across]} (m)", f"{names[up]} (m)"), equal=True, marks=[begin])
     value = text(result.headline, result.per_sequence.get(key[0], {}).get(result.headline))
     aside = f"{about(result.headline).title} {value} {about(result.headline).unit}".strip()
+    snippets = result.rules.get("options", {}).get("measure") in ("dynamo", "snippet")
+    aside = f"of its snippets: {aside}" if snippets else aside
     view = legend([name for name, *_ in curves], [kind for _, kind, _ in curves])
     along = lines(
         *(errors, math.nan, "distance travelled (m)", "distance from the true position (m)"),
         whole=False,
+        height=PLANE_HEIGHT,
     )
     how = f"placed: {_PLACED.get(_placing(result), _placing(result))}"
+    how += ", for the picture" if snippets else ""
     return [
         card(f"{key[0]} from above", chart, aside, view),
         card(f"{key[0]}: error along the path", along, how, legend([name for name, _ in errors])),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from depthzoo.evaluation.protocols import KINDS
 from depthzoo.evaluation.report.layout import badge, section, stamp, table
 from depthzoo.evaluation.report.stored import StoredResult
 from depthzoo.evaluation.report.values import about, as_number, better, percent, signed, text
 
-__all__ = ["header", "metric_cards", "published_table"]
+__all__ = ["header", "metric_cards", "published_table", "training_stamp"]
 
 _ALIGNMENT = {
     "none": "none",
@@ -87,12 +88,11 @@ def _facts(result: StoredResult) -> list[tuple[str, str, str]]:
     running = [str(model[k]) for k in ("device", "precision") if model.get(k)]
     options = ", ".join(f"{k} {v}" for k, v in (model.get("options") or {}).items())
     found = [
-        ("Protocol", result.protocol, str(result.rules.get("title", ""))),
+        ("Protocol", result.protocol, KINDS.get(result.kind, "")),
         ("Model", result.model, "; ".join(filter(None, [str(model.get("title") or ""), options]))),
         ("Weights", str(file or ("none needed" if not weights else "published")),
          f"sha256 {weights[:16]}…" if weights else ""),
-        ("Trained on", ", ".join(training.get("trained_on", ())) or "not known" if training
-         else "not known", ""),
+        ("Trained on", _trained(training), ""),
         ("Data", names, amount),
         ("Split", split["name"] if split else "every frame with truth",
          f"sha256 {split['sha256'][:16]}…" if split else ""),
@@ -101,10 +101,16 @@ def _facts(result: StoredResult) -> list[tuple[str, str, str]]:
     if result.kind != "trajectory":
         share = counts.get("coverage")
         found.append(("Coverage", percent(share), "of the truth's pixels have a prediction"))
-    found.append(("Speed", _speed(data.get("timing", {})), " ".join(["predict only", *running])))
+    found.append(("Speed", _speed(data.get("timing", {})), ", ".join(["predict only", *running])))
     others = ", ".join(f"{k} {v}" for k, v in versions.items() if k != "depthdata")
     found.append(("Versions", f"depthdata {versions.get('depthdata', '')}", others))
     return found
+
+
+def _trained(training: Mapping[str, Any]) -> str:
+    named = ", ".join(training.get("trained_on", ()))
+    known = training and training.get("overlap") != "unknown"
+    return named or ("nothing" if known else "not known")
 
 
 def _speed(timing: Mapping[str, Any]) -> str:
@@ -114,27 +120,32 @@ def _speed(timing: Mapping[str, Any]) -> str:
     return f"{1 / seconds:.1f} frames/s" if seconds < 1 else f"{seconds:.1f} s per frame"
 
 
+def training_stamp(result: StoredResult) -> str:
+    """Say whether the model has seen what it was evaluated on; nothing where it has not."""
+    training = result.data.get("training", {})
+    message, overlap = str(training.get("message") or ""), training.get("overlap")
+    if not message:
+        return ""
+    if overlap == "frames":
+        return stamp("bad", "Trained on these data", message.partition(": ")[2] or message)
+    message = message.removeprefix("training data: ").removeprefix(f"not known of {result.model}; ")
+    message = f"{result.model} {message[3:]}" if message.startswith("it may") else message
+    titles = {"recordings": "Trained on the same recordings"}
+    return stamp("warn", titles.get(str(overlap), "Training data not known"), message)
+
+
 def _stamps(result: StoredResult) -> str:
     """Say what the numbers are worth: training data first, then what is missing."""
-    data, found = result.data, []
-    training, comparable = data.get("training", {}), data.get("comparable", {})
-    message, overlap = str(training.get("message") or ""), training.get("overlap")
-    if overlap == "frames":
-        found.append(stamp("bad", "Trained on these data", message.partition(": ")[2] or message))
-    elif message:
-        title = {"recordings": "Trained on the same recordings"}.get(
-            str(overlap), "Training data not known"
-        )
-        found.append(stamp("warn", title, message))
-    reasons = [str(why) for why in comparable.get("because", ())]
+    found = training_stamp(result)
+    reasons = [str(why) for why in result.data.get("comparable", {}).get("because", ())]
     if reasons:
-        listed = data.get("published")
+        listed = result.data.get("published")
         title = "Not comparable with published numbers" if listed else "Limits of these numbers"
-        found.append(stamp("warn", title, "; ".join(reasons)))
+        found += stamp("warn", title, "; ".join(reasons))
     if not found:
-        text_ = "every frame, every pixel of the truth; comparable with published numbers"
-        return f'<div class="badges">{badge("good", text_)}</div>'
-    return "".join(found)
+        said = "every frame, every pixel of the truth; comparable with published numbers"
+        return f'<div class="badges">{badge("good", said)}</div>'
+    return found
 
 
 def metric_cards(result: StoredResult) -> str:
@@ -160,10 +171,12 @@ def metric_cards(result: StoredResult) -> str:
         )
     counts = result.data.get("counts", {})
     empty = counts.get("empty_frames")
-    said = f"{empty} of {counts.get('records')} {result.noun}s have no pixel to measure."
-    note = f'<p class="prose note">{said}</p>' if empty else ""
+    none = f"{empty} of {counts.get('records')} {result.noun}s have no pixel to measure."
+    note = f'<p class="prose note">{none}</p>' if empty else ""
     rule = result.rules.get("average", {}).get(result.headline, "images")
-    how = f'<p class="prose note">{_AVERAGES[rule].format(result.noun).capitalize()}.</p>'
+    other = "; below them the other averages" if averages else ""
+    said = f"Large figures: {_AVERAGES[rule].format(result.noun)}{other}."
+    how = f'<p class="prose note">{said}</p>'
     return section("Result", f'<div class="grid metrics">{"".join(cards)}</div>{how}{note}')
 
 

@@ -72,7 +72,7 @@ def region_table(results: Sequence[tuple[str, StoredResult]]) -> str:
         for label, one in results:
             counts = one.data.get("counts", {})
             whole = {**one.aggregate, "pixels": counts.get("pixels"),
-                     "missing": counts.get("missing"), "frames": counts.get("frames")}  # fmt: skip
+                     "missing": counts.get("missing"), "frames": counts.get("records")}  # fmt: skip
             v = whole if region == "all" else one.regions.get(region)
             if v is None:
                 continue
@@ -80,14 +80,17 @@ def region_table(results: Sequence[tuple[str, StoredResult]]) -> str:
             pixels = v.get("pixels") or 0
             rows.append(
                 f"<tr><td>{title}</td>{_cells(names, v)}"
-                f'<td data-v="{pixels}">{pixels:,}</td>'
+                f'<td>{v.get("frames") or 0}</td><td data-v="{pixels}">{pixels:,}</td>'
                 f"{_share(v.get('pixels'), v.get('missing'))}</tr>"
             )
     if not rows:
         return ""
-    head = f"<th>Region</th>{heads(names)}<th>Pixels</th><th>Coverage</th>"
-    note = '<p class="prose note">Regions overlap: distance, motion and occlusion are told apart '
-    note += "by themselves.</p>"
+    noun = results[0][1].noun.capitalize()
+    head = f"<th>Region</th>{heads(names)}<th>{noun}s</th><th>Pixels</th><th>Coverage</th>"
+    note = (
+        '<p class="prose note">Regions overlap: each tells pixels apart by one thing alone, in the '
+        "frames whose files know of it.</p>"
+    )
     return section("Regions", table(head, rows, kind="sortable") + note)
 
 
