@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from depthdata.errors import DepthdataError
+from depthdata.errors import DepthdataError, UsageError
 from depthdata.sequence import open_sequence
 from depthdata.splits import list_splits, load_split
 from depthdata.windows import list_windows, load_windows
@@ -127,18 +127,21 @@ def check_training(card: Card, tasks: Sequences[Task]) -> dict[str, Any]:
     unknown: list[str] = []
     recordings: set[str] = set()
     for task in tasks:
+        trained: set[int] = set()
         with open_sequence(task.path) as seq:
-            same = [t for t in known if _family(t.dataset) == _family(seq.dataset)]
-            for entry in same:
+            numbers = _numbers(seq, task.frames)
+            for entry in known:
+                if _family(entry.dataset) != _family(seq.dataset):
+                    continue
                 seen = _seen(entry, seq)
                 if seen is None:
                     unknown.append(f"{entry} and {seq.dataset}")
                     continue
-                name, frames, numbers = *seen, _numbers(seq, task.frames)
-                if name is None:
-                    continue
-                recordings.add(name)
-                found["frames"] += sum(frames is None or n in frames for n in numbers)
+                name, frames = seen
+                if name is not None:
+                    recordings.add(name)
+                    trained |= {n for n in numbers if frames is None or n in frames}
+        found["frames"] += len(trained)
     found["recordings"] = sorted(recordings)
     total = sum(len(task.frames) for task in tasks)
     if found["frames"]:
@@ -207,9 +210,21 @@ def _trained(entry: Training) -> tuple[bool, Frames] | str | None:
         names = rule.get("names")
         if names is None:
             return str(rule.get("split"))
-        every: Frames = {_recording(entry.dataset, name): None for name in names}
+        every: Frames = {_recording(entry.dataset, n): _frames(entry.dataset, n) for n in names}
         return excluded, every
+    if "/" in selection or excluded:
+        raise UsageError(f"no published selection {selection!r}")
     return selection
+
+
+def _frames(dataset: str, name: str) -> frozenset[int] | None:
+    """Return which frames of its recording a sequence is; None: all of them."""
+    if dataset != "kitti_odometry":
+        return None
+    from depthdata.sources.kitti_odometry_drives import DRIVES
+
+    drive = DRIVES.get(name)
+    return None if drive is None else frozenset(range(drive.first, drive.last + 1))
 
 
 def _recording(dataset: str, name: str) -> str:
