@@ -14,6 +14,7 @@ from depthdata.sources import Card as DatasetCard
 from depthdata.sources import dataset_card, list_datasets
 from depthzoo.benchmark import read_timings, table
 from depthzoo.evaluation.markdown import protocols_page
+from depthzoo.evaluation.reproduce_markdown import reproduce_page
 from depthzoo.models import Card as ModelCard
 from depthzoo.models import list_models, model_card
 
@@ -117,6 +118,7 @@ PAGES = {
     "datasets.md": datasets_page,
     "models.md": models_page,
     "protocols.md": protocols_page,
+    "reproduce.md": reproduce_page,
 }
 
 
