@@ -54,8 +54,11 @@ PROTOCOLS = (
             "reference's key row * (w - 1) + column - 1. 0.001 < truth < 80 m inside the Garg crop "
             "(rows 0.40810811 h to 0.99189189 h, columns 0.03594771 w to 0.96405229 w). The depth "
             "is resized to the truth's size with OpenCV bilinear, scaled by median(truth) / "
-            "median(prediction) per image, then clamped to 0.001..80 m. Mean over images. Pixels "
-            "without prediction are left out and counted (coverage)."
+            "median(prediction) per image (of an even number the mean of the middle two), then "
+            "clamped to 0.001..80 m. Mean over images. The model is given the whole image. An "
+            "image that is not there is left out with its prediction (the reference leaves out the "
+            "image alone, and all later predictions meet the wrong image). Pixels without "
+            "prediction are left out and counted (coverage)."
         ),
         source="Insta-DM's kitti_eval (Lee et al. 2021); Eigen et al. 2014; Garg et al. 2016",
         quantity="depth",

@@ -52,7 +52,8 @@ PROTOCOLS = (
         title="Motion segmentation against the file's mask of moving objects",
         text=(
             "Truth: the stream masks/moving (1 moves, 0 does not, 255 unknown: left out), every "
-            "frame that has it and the images that the model needs. The model's motion "
+            "frame that has it and the images that the model needs; a model of single frames is "
+            "given both neighbours, too. The model's motion "
             "probability, resized bilinearly (half-pixel centres) where its size differs, is "
             "compared with 150 thresholds from just below 0 to just below 1; counts are integers "
             "summed over all pixels of all images; precision, recall, F1 and IoU of the threshold "

@@ -27,7 +27,8 @@ _TEXT = (
     "averaged with their numbers of frames T as weights, the temporal measures with T too, not T - "
     "1. The foreground mask has no effect in the reference, and has none here. A negative "
     "prediction is used as it is. Pixels without prediction are left out and counted (coverage); "
-    "the reference would give NaN. {note}"
+    "the reference would give NaN. Regions are not in the reference: they count every valid pixel, "
+    "perfect ones too. {note}"
 )
 _CORRECTED = (
     "As DynamicStereo's protocol with its counting put right: EPE and bad-k are means over all "
