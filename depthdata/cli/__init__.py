@@ -12,6 +12,7 @@ _COMMANDS = {
     for name, module, summary in [
         ("list", "list_", "The datasets that can be converted."),
         ("info", "info", "What a dataset is, or what a sequence file holds."),
+        ("download", "download", "A dataset from its owner: verified, unpacked, resumable."),
         ("convert", "convert", "Raw dataset to sequence files."),
         ("verify", "verify", "Is every byte of a sequence file as it was written?"),
         ("check", "check", "Do images, depth, poses and times of a file agree?"),
@@ -19,6 +20,8 @@ _COMMANDS = {
         ("compare", "compare", "The differences between two files or folders."),
         ("split", "split", "Published splits: list, show, print in the authors' form."),
         ("view", "view", "Contact sheet (PNG) or video (MP4) of a sequence."),
+        ("cite", "cite", "BibTeX and terms of what files were made from."),
+        ("doctor", "doctor", "Is everything here that the programs need?"),
         ("synth", "synth", "Render a synthetic scene with exact truth."),
     ]
 }
