@@ -67,7 +67,7 @@ def _section(table: Table) -> Iterator[str]:
 
 def _line(row: Row) -> str:
     protocol = get_protocol(row.protocol)
-    data = " or ".join(f"`{name}`" for name in protocol.datasets) or "any"
+    data = " or ".join(f"`{name}`" for name in row.datasets)
     if protocol.preset:
         data += f", preset `{protocol.preset}`"
     options = "".join(f", {key} {value}" for key, value in row.options.items())

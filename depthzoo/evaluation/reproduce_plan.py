@@ -29,6 +29,26 @@ STATUS = {
 }
 
 
+_THINGS = "flyingthings3d"
+_PARTS = {
+    "dynamic_replica/test": ("test",),
+    "eth3d/train": ("training",),
+    "flyingthings3d/things": tuple(
+        f"{_THINGS}+{what}" for what in ("frames_cleanpass", "frames_finalpass", "disparity")
+    ),
+    "flyingthings3d/": (f"{_THINGS}+frames_cleanpass", f"{_THINGS}+disparity"),
+    "kitti_2015/train": ("pairs",),
+    "kitti_odometry/": ("color", "calib", "poses", "poses_dvso", "mvobj_mask", "depth"),
+    "middlebury/official_train_F": ("F",),
+    "middlebury/official_train_H": ("H",),
+    "middlebury/official_train_Q": ("Q",),
+    "nuscenes": ("trainval", "panoptic"),
+    "sintel/": ("stereo",),
+    "waymo/": ("validation",),
+}
+"""Beginning of a selection's name -> parts of its dataset's archives that it needs."""
+
+
 @dataclass(frozen=True)
 class RowPlan:
     """A row and what there is for it.
@@ -165,8 +185,10 @@ def plan_table(
         if key not in looked:
             looked[key] = look_for(protocol, row.split, card.needs, shelf)
         plans.append(_plan(row, protocol, looked[key], weights, alone, folders[0], commands))
-    steps = tuple(dict.fromkeys(step for plan in plans for step in plan.steps))
-    return TablePlan(table, tuple(plans), folders, shelf.broken, steps)
+    steps = dict.fromkeys(step for plan in plans for step in plan.steps)
+    # of two conversions of the same sequences the one with more options does for both
+    whole = tuple(s for s in steps if not any(other.startswith(f"{s} ") for other in steps))
+    return TablePlan(table, tuple(plans), folders, shelf.broken, whole)
 
 
 def _plan(
@@ -195,10 +217,10 @@ def _plan(
 def _data_steps(
     row: Row, protocol: Protocol, data: Presence, out: Path, commands: Collection[str]
 ) -> Iterator[str]:
-    name = protocol.datasets[0] if protocol.datasets else _dataset_of(row.split)
+    name = row.datasets[0]
     raw, card = f"raw/{name}", dataset_card(name)
     if "depthdata download" in commands:
-        yield f"depthdata download {name} {raw}"
+        yield shlex.join(["depthdata", "download", name, raw, *_archives(name, row.split)])
     else:
         yield f"# get {card.title} ({card.access}) into {raw}: {card.homepage}"
     target = out if out.suffix != ".h5" else out.parent
@@ -210,12 +232,14 @@ def _data_steps(
     yield shlex.join(parts)
 
 
-def _dataset_of(split: str) -> str:
-    """Return the dataset of a selection where the protocol takes any."""
-    family = split.partition("/")[0].partition("_")[0]
-    if split in list_splits():
-        return "kitti_raw" if family == "eigen" else family
-    return load_windows(split).dataset
+def _archives(name: str, split: str) -> list[str]:
+    """Return the options of ``depthdata download`` that take the archives of a selection."""
+    if name == "kitti_raw":
+        drives = load_split(split).sequences
+        files = ["*_calib.zip", *(f"{drive}.zip" for drive in drives)]
+        return [word for file in files for word in ("--file", file)]
+    parts = next((parts for start, parts in _PARTS.items() if split.startswith(start)), ())
+    return [word for part in parts for word in ("--part", part)]
 
 
 def _selection(split: str) -> list[str]:
@@ -249,7 +273,7 @@ def _row_lines(plan: RowPlan) -> Iterator[str]:
         yield "published numbers only: its authors published no weights"
         return
     protocol = get_protocol(plan.row.protocol)
-    names = " or ".join(protocol.datasets) or "any dataset"
+    names = " or ".join(plan.row.datasets)
     preset = f", preset {protocol.preset}" if protocol.preset else ""
     lacking = f" (missing: {_some(plan.data.missing)})" if plan.data.missing else ""
     yield f"data     {names}, split {plan.row.split}{preset}: {plan.data.text}{lacking}"
@@ -277,7 +301,7 @@ def row_facts(row: Row) -> dict[str, Any]:
         "protocol": row.protocol,
         "split": row.split,
         "options": dict(row.options),
-        "datasets": list(protocol.datasets),
+        "datasets": list(row.datasets),
         "preset": protocol.preset,
         "numbers": [asdict(number) for number in row.numbers],
     }

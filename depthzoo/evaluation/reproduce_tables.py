@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from depthdata.errors import UsageError
+from depthdata.splits import list_splits
+from depthdata.windows import load_windows
 from depthzoo.evaluation.protocols import Protocol, Published, get_protocol
 from depthzoo.evaluation.protocols.depth import DEPTH
 from depthzoo.models import list_models, model_card
@@ -65,6 +67,21 @@ class Row:
     def runs(self) -> bool:
         """Whether there are published weights."""
         return self.model in list_models()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The datasets whose sequences the selection names.
+
+        >>> Row("sgbm", "dynamo_depth/motion_segmentation@1", "waymo/test_mask").datasets
+        ('waymo', 'waymo_v2')
+        """
+        if self.split in list_splits():
+            name = self.split.partition("/")[0].partition("_")[0]
+            name = "kitti_raw" if name == "eigen" else name
+        else:
+            name = load_windows(self.split).dataset
+        taken = get_protocol(self.protocol).datasets
+        return tuple(d for d in taken if d in (name, f"{name}_v2")) or (name,)
 
     @property
     def title(self) -> str:

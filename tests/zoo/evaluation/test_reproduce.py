@@ -9,6 +9,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from depthdata.windows import list_windows, load_windows
 from depthzoo.cli import main as depthzoo
 from depthzoo.evaluation import evaluate, get_protocol, reproduce_tables, runner
 from depthzoo.evaluation.measures import MEASURES
+from depthzoo.evaluation.reproduce_plan import plan_table
 from depthzoo.evaluation.reproduce_tables import TABLES, Table, find_table, table_rows
 from depthzoo.evaluation.reproduce_weights import read_places
 from depthzoo.models import list_models, model_card
@@ -103,7 +105,7 @@ def test_every_plan_prints_without_data(table: Table, tmp_path: Path) -> None:
         protocol = get_protocol(row["protocol"])
         assert row["protocol"] == protocol.id
         assert row["split"] in (*list_splits(), *list_windows())
-        assert set(protocol.datasets) <= set(sources.names())
+        assert row["datasets"] and set(row["datasets"]) <= set(sources.names())
         for number in row["numbers"]:
             assert number["metric"] in protocol.metrics and number["metric"] in MEASURES
             assert number["value"] is None or math.isfinite(number["value"])
@@ -113,8 +115,11 @@ def test_every_plan_prints_without_data(table: Table, tmp_path: Path) -> None:
         assert model_card(row["model"]).weights
         assert row["status"] == "missing" and row["data"]["have"] == 0
         assert row["data"]["wanted"] > 0
-        assert row["steps"] and set(row["steps"]) <= set(data["plan"]["steps"])
-    for step in data["plan"]["steps"]:
+        for step in row["steps"]:
+            assert any(one.startswith(step) for one in data["plan"]["steps"])
+    steps = data["plan"]["steps"]
+    assert steps and len(set(steps)) == len(steps)
+    for step in steps:
         check_step(step)
 
 
@@ -131,6 +136,8 @@ def check_step(step: str) -> None:
     if name == "convert":
         Path(arguments[1]).mkdir(parents=True, exist_ok=True)
     values = command.make_context(name, list(arguments)).params
+    if name == "download":
+        check_archives(step)
     if program == "depthzoo":
         assert arguments[0] in list_models()
         return
@@ -140,6 +147,32 @@ def check_step(step: str) -> None:
         assert values["preset"] is None or values["preset"] in getattr(source, "PRESETS", {})
         parts = {"train", "valid", "val", "test", None}
         assert values["split"] in {*parts, *list_splits()}
+
+
+def check_archives(step: str) -> None:
+    """The parts and files that are downloaded are those of archives."""
+    words = shlex.split(step)[2:]
+    if words[0] not in sources.names():
+        assert words == [words[0]] and words[0] in list_models()
+        return
+    archives = sources.get(words[0]).CARD.archives
+    for option, value in zip(words[2::2], words[3::2], strict=True):
+        assert option in ("--part", "--file")
+        wanted = set(value.split("+"))
+        if option == "--part":
+            assert any(wanted <= set(a.parts) for a in archives), step
+        else:
+            assert any(fnmatchcase(a.name, value) for a in archives), step
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
+def test_where_the_programs_download_they_are_asked_to(table: Table) -> None:
+    plan = plan_table(table, commands={"depthdata download", "depthzoo download"})
+    downloads = [step for step in plan.steps if " download " in step]
+    assert not [step for step in plan.steps if step.startswith("#")]
+    assert {shlex.split(step)[0] for step in downloads} == {"depthdata", "depthzoo"}
+    for step in downloads:
+        check_archives(step)
 
 
 def test_every_published_number_is_in_a_table() -> None:
