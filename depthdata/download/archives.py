@@ -27,6 +27,8 @@ from depthdata.errors import DownloadError, UsageError
 
 __all__ = ["Limits", "Report", "extract", "extracted"]
 
+FOLDERS_MOST = 10_000  # that are remembered
+
 Existing = Literal["refuse", "keep", "replace"]
 
 
@@ -225,7 +227,7 @@ class _Extraction:
         self._tally = Tally(archive, limits)
         self._places = Places(archive, limits, strip)
         self._parts: tuple[str, ...] = ()
-        self._folder: Path | None = None
+        self._folders: set[tuple[str, ...]] = {()}  # that were made or found
         self._member: Member | None = None
         self._counts = dict.fromkeys(("files", "bytes", "there", "kept", "skipped"), 0)
         self._shown = 0
@@ -333,24 +335,24 @@ class _Extraction:
         return parts_of(member.name, self.limits)[self._strip :]
 
     def _make_folder(self, parts: tuple[str, ...]) -> None:
-        folder = self.into.joinpath(*parts)
-        if folder == self._folder:
+        if parts in self._folders:
             return
-        self._folder = folder
-        at = self.into
-        for part in parts:
-            at = at / part
-            if at.is_symlink():
-                raise DownloadError(
-                    f"{at}: is a link in the place of a folder; nothing is written through it: "
-                    "put a folder there, or unpack where it leads to"
-                )
-            try:
-                at.mkdir(exist_ok=True)
-            except FileExistsError:
-                raise DownloadError(
-                    f"{at}: is a file in the place of a folder; move it away"
-                ) from None
+        if len(self._folders) > FOLDERS_MOST:
+            self._folders.clear()
+        if not parts:
+            return
+        self._make_folder(parts[:-1])
+        at = self.into.joinpath(*parts)
+        if at.is_symlink():
+            raise DownloadError(
+                f"{at}: is a link in the place of a folder; nothing is written through it: "
+                "put a folder there, or unpack where it leads to"
+            )
+        try:
+            at.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise DownloadError(f"{at}: is a file in the place of a folder; move it away") from None
+        self._folders.add(parts)
 
     def _is_there(self, member: Member) -> bool:
         path = self.into.joinpath(*self._parts)

@@ -87,7 +87,7 @@ def _reader(path: Path, file: BinaryIO, size: int, limits: Limits) -> Archive:
     for form, magic in _PACKED.items():
         if head.startswith(magic):
             return _packed(path, file, size, limits, form)
-    if is_tar_head(head):
+    if is_tar_head(head, named=path.name.lower().endswith(".tar")):
         return TarArchive(path, file, size, limits, "")
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
@@ -104,8 +104,9 @@ def _reader(path: Path, file: BinaryIO, size: int, limits: Limits) -> Archive:
 
 
 def _packed(path: Path, file: BinaryIO, size: int, limits: Limits, form: str) -> Archive:
-    if is_tar_head(unpacked_head(file, size, form)):
+    named = path.name.lower().endswith(_TAR_NAMES)
+    if is_tar_head(unpacked_head(file, size, form), named=named):
         return TarArchive(path, file, size, limits, form)
-    if path.name.lower().endswith(_TAR_NAMES):
+    if named:
         raise Damaged("holds no tar archive, although its name says so")
     return PackedFile(path, file, size, form)

@@ -32,11 +32,13 @@ _KINDS: dict[bytes, Kind] = {
 }
 
 
-def is_tar_head(head: bytes) -> bool:
-    """Tell whether bytes begin as a tar archive does: a header with its checksum, or its end."""
-    if len(head) < RECORD:
-        return False
-    return head[:RECORD] == _ZEROS or _checksum_fits(head[:RECORD])
+def is_tar_head(head: bytes, *, named: bool) -> bool:
+    """Tell whether bytes begin as a tar archive does: a header with its checksum.
+
+    Zeros are an archive without members where the name says that it is one.
+    """
+    head = head[:RECORD]
+    return len(head) == RECORD and (named if head == _ZEROS else _checksum_fits(head))
 
 
 def unpacked_head(file: BinaryIO, size: int, form: str) -> bytes:
