@@ -15,6 +15,11 @@ _CROWD = 7
 """More marks than this on the lower axis do not fit on a phone: every second one is left out."""
 
 _DOTS = 72
+"""As many points have a dot each."""
+
+_SAME = 1e-9
+"""Numbers that differ by less, relatively, are shown as one."""
+
 Point = tuple[float, float, str]
 
 
@@ -25,13 +30,14 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     span = high - low
-    if not math.isfinite(span) or span <= 0:
+    if not math.isfinite(span) or span <= _SAME * max(abs(low), abs(high)):
         return [low, low + 1.0]
     raw = span / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    digits = 12 - math.floor(math.log10(step))
+    return [round(i * step, digits) for i in range(first, last + 1)]
 
 
 def number(value: float) -> str:
@@ -214,7 +220,8 @@ def lines(
     points = [p for _, s in series for p in s]
     finite = [y for _, y, _ in points if math.isfinite(y)]
     low, high = min(finite, default=0.0), max(finite, default=1.0)
-    pad = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    same = high - low <= _SAME * max(abs(low), abs(high))
+    pad = (0.1 * abs(high) or 1.0) if same else 0.08 * (high - low)
     start = 0.0 if low >= 0 and low - pad < 0.35 * high else low - pad
     xs = [p[0] for p in points if math.isfinite(p[0])] or [0.0]
     frame = _Frame((min(xs), max(xs)), ticks(start, high + pad), height)

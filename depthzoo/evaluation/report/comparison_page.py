@@ -89,15 +89,17 @@ def _table(comparison: Comparison) -> str:
                 cell(measure, value, extra, "best" if i in comparison.best(measure) else "")
             )
         published = one.data.get("comparable", {}).get("published")
-        note = "comparable with published numbers" if published else "not as published"
+        known = bool(one.data.get("published"))
+        note = "comparable with published numbers" if known else ""
+        note = note if published else "not comparable with published numbers"
         cover = one.data.get("counts", {}).get("coverage")
         rows.append(
-            f"<tr><td><b>{escape(name)}</b><small>{note}</small></td>{''.join(cells)}"
+            f'<tr><td class="named"><b>{escape(name)}</b><small>{note}</small></td>{"".join(cells)}'
             f"<td>{percent(cover)}</td></tr>"
         )
     head = f"<th>Result</th>{heads(comparison.metrics)}<th>Coverage</th>"
     note = f"Best in bold. Differences are from {comparison.names[0]}."
-    return table(head, rows) + f'<p class="prose note">{escape(note)}</p>'
+    return table(head, rows, kind="dense") + f'<p class="prose note">{escape(note)}</p>'
 
 
 def _delta(measure: str, value: float, base: float) -> str:
@@ -130,7 +132,7 @@ def _pairs(comparison: Comparison) -> str:
     chart = lines(series, math.nan, across, axis(name), loose=len(keys) <= _LOOSE)
     return (
         f'<div class="grid charts">{card(about(name).title, chart, "", legend(comparison.names))}'
-        f'<div class="card">{"".join(said)}</div></div>'
+        f'<div class="card top">{"".join(said)}</div></div>'
     )
 
 
@@ -206,17 +208,23 @@ def _side_by_side(comparison: Comparison, pictures: list[list[Shown]]) -> str:
             continue
         value = result.frames.get(worst.key, {}).get(comparison.headline, worst.value)
         title = f"{about(comparison.headline).title} {text(comparison.headline, value)}"
-        figures = "".join(
-            f'<figure><img src="{uri}" alt="{escape(part)}" loading="lazy">'
-            f"<figcaption>{escape(part)}</figcaption></figure>"
-            for part, uri in worst.figures
-        )
+        figures = "".join(_figure(*one) for one in worst.figures)
         columns.append(
             f'<div class="card example"><header><b>{escape(name)}</b>'
             f"<span>{escape(_place(worst.key))}</span><span>{escape(title)}</span></header>"
             f'<div class="pictures column">{figures}</div></div>'
         )
     return f'<div class="grid sides">{"".join(columns)}</div>' if columns else ""
+
+
+def _figure(part: str, uri: str, scale: str) -> str:
+    from depthzoo.evaluation.report.pictures import outcome_key
+
+    key = outcome_key() if part == "outcome" else f"<span>{escape(scale)}</span>" if scale else ""
+    return (
+        f'<figure><img src="{uri}" alt="{escape(part)}" loading="lazy">'
+        f"<figcaption><span>{escape(part)}</span>{key}</figcaption></figure>"
+    )
 
 
 def _provenance(comparison: Comparison) -> str:
@@ -234,7 +242,7 @@ def _provenance(comparison: Comparison) -> str:
             ", ".join(f"{k} {v}" for k, v in versions.items()),
             because,
         ]
-        cells = "".join(f'<td class="text wrap">{escape(fact)}</td>' for fact in facts)
+        cells = "".join(f'<td class="text wrap slim">{escape(fact)}</td>' for fact in facts)
         rows.append(f"<tr><td>{escape(name)}</td>{cells}</tr>")
     titles = ("Protocol", "Split", "Weights (sha256)", "Alignment", "Versions", "Not as published")
     head = "<th>Result</th>" + "".join(f'<th class="text">{t}</th>' for t in titles)

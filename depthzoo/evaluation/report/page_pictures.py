@@ -1,6 +1,6 @@
 """The pictures of examples, read back from a report page.
 
-Nothing but the pictures' own bytes is taken over: a page could hold anything.
+Nothing but the pictures' own bytes, names and numbers is taken over: a page could hold anything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ __all__ = ["Shown", "read_pictures"]
 
 _URI = re.compile(r"data:image/(?:png|jpeg);base64,[A-Za-z0-9+/]+=*")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?")
+_SCALE = re.compile(r"[\d.e+-]{1,12} to [\d.e+-]{1,12}( (px|m))?")
 _LARGEST = 64 << 20
 
 
@@ -22,13 +23,14 @@ _LARGEST = 64 << 20
 class Shown:
     """An example of a page: ``best``, ``median`` or ``worst``, its frame, its figures.
 
+    Of a figure there are its name, the picture's data and what its first and last colour stand for.
     `value` is the headline of the picture's frame, NaN where the page does not say.
     """
 
     kind: str
     key: tuple[str, ...]
     value: float = math.nan
-    figures: list[tuple[str, str]] = field(default_factory=list)
+    figures: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def read_pictures(result: Path | None) -> list[Shown]:
@@ -56,7 +58,9 @@ class _Reader(HTMLParser):
             known = float(value) if _NUMBER.fullmatch(value) else math.nan
             self.found.append(Shown(facts["data-example"], key, known))
         elif tag == "img" and self.found and "data-part" in facts and _URI.fullmatch(facts["src"]):
-            self.found[-1].figures.append((facts["data-part"], facts["src"]))
+            scale = facts.get("data-scale", "")
+            shown = scale if _SCALE.fullmatch(scale) else ""
+            self.found[-1].figures.append((facts["data-part"], facts["src"], shown))
 
 
 _PLACE = ("sequence", "camera", "frame", "name")

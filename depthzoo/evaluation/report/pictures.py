@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from depthzoo.evaluation.protocols import Protocol
     from depthzoo.evaluation.results import Example
 
-__all__ = ["OUTCOMES", "colorize_error", "data_uri", "example_figures"]
+__all__ = ["OUTCOMES", "colorize_error", "data_uri", "example_figures", "outcome_key"]
 
 MAX_WIDTH = 960
 Image = NDArray[np.uint8]
@@ -70,13 +70,13 @@ def colorize_error(error: FloatMap, full: float) -> Image:
 def example_figures(protocol: Protocol, example: Example) -> str:
     """Return the four figures of an example as HTML."""
     where = f"{example.record.sequence}, frame {example.record.frame_id}"
-    photo = _figure("image", data_uri(_shrink(_rgb(example.image)), photo=True), "", where)
+    photo = _figure("image", data_uri(_shrink(_rgb(example.image)), photo=True), "", "", where)
     shown = _mask_figures if protocol.kind == "motion" else _map_figures
     return photo + "".join(_figure(*one, where) for one in shown(protocol, example))
 
 
-def _map_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str]]:
-    """Return name, picture and scale of truth, prediction and error of a dense quantity."""
+def _map_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str, str]]:
+    """Return name, picture, scale and range of truth, prediction and error of a dense quantity."""
     depth = protocol.compared == "depth"
     unit = "m" if depth else "px"
     low, high = finite_range(example.truth)
@@ -96,16 +96,17 @@ def _map_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, s
         _colours(example.prediction, depth, low, high), np.isfinite(example.prediction), None
     )
     wrong = _overlay(colorize_error(error, full), np.isfinite(error), grey)
-    quantity = protocol.compared
+    quantity, span = protocol.compared, f"{low:.3g} to {high:.3g} {unit}"
+    spread = f"{ramp[0, 0]:.2g} to {last}"
     return [
-        (f"true {quantity}", truth, scale),
-        (f"predicted {quantity}", guess, scale),
-        (f"error: {axis(protocol.charted)}, logarithmic", wrong, errors),
+        (f"true {quantity}", truth, scale, span),
+        (f"predicted {quantity}", guess, scale, span),
+        (f"error: {axis(protocol.charted)}, logarithmic", wrong, errors, spread),
     ]
 
 
-def _mask_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str]]:
-    """Return name, picture and key of truth, probability and outcome of a mask."""
+def _mask_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, str, str]]:
+    """Return name, picture, key and range of truth, probability and outcome of a mask."""
     grey, truth = _grey(example.image), example.truth
     labels = np.zeros((*truth.shape, 3), np.uint8)
     labels[truth == 1] = _MOVES
@@ -121,16 +122,16 @@ def _mask_figures(protocol: Protocol, example: Example) -> list[tuple[str, str, 
         outcome[example.error == value] = colour
     counted = np.isin(example.error, list(OUTCOMES))
     return [
-        ("what moves", _overlay(labels, marked, grey), key),
-        ("predicted probability of motion", probability, ramp),
-        ("outcome", _overlay(outcome, counted, grey), _key(list(OUTCOMES.values()))),
+        ("what moves", _overlay(labels, marked, grey), key, ""),
+        ("predicted probability of motion", probability, ramp, "0 to 1"),
+        ("outcome", _overlay(outcome, counted, grey), outcome_key(), ""),
     ]
 
 
-def _figure(name: str, uri: str, scale: str, where: str) -> str:
+def _figure(name: str, uri: str, scale: str, span: str, where: str) -> str:
     return (
         f'<figure><img src="{uri}" alt="{escape(f"{name}: {where}")}" '
-        f'data-part="{escape(name)}" loading="lazy">'
+        f'data-part="{escape(name)}" data-scale="{escape(span)}" loading="lazy">'
         f"<figcaption><span>{escape(name)}</span>{scale}</figcaption></figure>"
     )
 
@@ -149,6 +150,11 @@ def _key(entries: list[tuple[str, tuple[int, int, int]]]) -> str:
         for name, colour in entries
     )
     return f'<span class="swatches">{items}</span>'
+
+
+def outcome_key() -> str:
+    """Return the key to the colours of what became of the pixels of a mask."""
+    return _key(list(OUTCOMES.values()))
 
 
 def _colours(values: FloatMap, depth: bool, low: float, high: float) -> Image:

@@ -171,7 +171,14 @@ def error_charts(results: Named) -> list[str]:
     edges = _edges(first["error"]["edges"])
     key = legend([name for name, _ in errors])
     shares = [
-        (name, s, [f"{name}: {v:.2f} % of pixels at {_bin(edges, i)}" for i, v in enumerate(s)])
+        (
+            name,
+            s,
+            [
+                f"{name}: {v:.2f} % of pixels at {_bin(edges, i)}" if v == v else name
+                for i, v in enumerate(s)
+            ],
+        )
         for name, s in ((name, _shares(one["pixels"])) for name, one in errors)
     ]
     found = [
@@ -182,7 +189,8 @@ def error_charts(results: Named) -> list[str]:
     truths, edges = _same_bins(results, "error_by_truth"), _edges(first["error_by_truth"]["edges"])
     means = [
         (name, [as_number(v) for v in one["mean"]],
-         [f"{name}: {_bin(edges, i, unit)}: mean {as_number(v):.4g}, {n} pixels"
+         [f"{name}: {_bin(edges, i, unit)}: "
+                + (f"mean {as_number(v):.4g}, {n} pixels" if n else "no pixel")
           for i, (v, n) in enumerate(zip(one["mean"], one["pixels"], strict=True))])
         for name, one in truths
     ]  # fmt: skip
@@ -190,7 +198,9 @@ def error_charts(results: Named) -> list[str]:
     across = f"true {quantity} ({unit})"
     found.append(card(f"Error by {by}", bars(edges, means, across, f"mean {what}"), "", key))
     own = _shares(truths[0][1]["pixels"])
-    tips = [f"{_bin(edges, i, unit)}: {s:.2f} % of pixels" for i, s in enumerate(own)]
+    tips = [
+        f"{_bin(edges, i, unit)}: {s:.2f} % of pixels" if s == s else "" for i, s in enumerate(own)
+    ]
     chart = bars(edges, [("", own, tips)], across, "share of pixels (%)")
     return [*found, card("Where the truth is", chart)]
 

@@ -21,12 +21,16 @@ __all__ = [
 ]
 
 MAX_ROWS = 2000
-_WORST = 10
 _RULES = {
     "images": "mean over {}s",
     "pixels": "pooled over all pixels",
     "weighted": "mean over {}s, weighted by their length",
     "counts": "from counts summed over all pixels",
+}
+_REGIONS = {
+    "pixels": "Pooled over pixels.",
+    "by_pixels": "Means over {}s, weighted by the pixels of the region.",
+    "images": "Means over {}s.",
 }
 _TOP, _LEAST = 10, 12
 
@@ -70,8 +74,9 @@ def region_table(results: Sequence[tuple[str, StoredResult]]) -> str:
     rows = []
     for region in ("all", *regions) if regions else ():
         for label, one in results:
-            counts = one.data.get("counts", {})
-            whole = {**one.aggregate, "pixels": counts.get("pixels"),
+            counts, rule = one.data.get("counts", {}), one.rules.get("region_average", "")
+            pooled = one.data.get("averages", {}).get("pixels") if rule == "pixels" else None
+            whole = {**(pooled or one.aggregate), "pixels": counts.get("pixels"),
                      "missing": counts.get("missing"), "frames": counts.get("records")}  # fmt: skip
             v = whole if region == "all" else one.regions.get(region)
             if v is None:
@@ -87,9 +92,14 @@ def region_table(results: Sequence[tuple[str, StoredResult]]) -> str:
         return ""
     noun = results[0][1].noun.capitalize()
     head = f"<th>Region</th>{heads(names)}<th>{noun}s</th><th>Pixels</th><th>Coverage</th>"
+    first = results[0][1]
+    rule = str(first.rules.get("region_average", ""))
+    pooled = rule == "pixels" and first.data.get("averages", {}).get("pixels")
+    how = _REGIONS.get(rule, "").format(first.noun)
+    how += "" if pooled else " All: as the result above."
     note = (
-        '<p class="prose note">Regions overlap: each tells pixels apart by one thing alone, in the '
-        "frames whose files know of it.</p>"
+        f'<p class="prose note">{how} Regions overlap: each tells pixels '
+        "apart by one thing alone, in the frames whose files know of it.</p>"
     )
     return section("Regions", table(head, rows, kind="sortable") + note)
 
