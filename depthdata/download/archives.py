@@ -131,8 +131,9 @@ def extract(
         raise DownloadError(f"{run.where()}: {error}; remove the archive, fetch it again") from None
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            at = os.statvfs(into)
-            line = space_line(into, run.missing, at.f_bavail * at.f_frsize)
+            folder = next(path for path in (into, *into.absolute().parents) if path.exists())
+            at = os.statvfs(folder)
+            line = space_line(folder, run.missing, at.f_bavail * at.f_frsize)
             raise DownloadError(line) from None
         named = error.filename or archive
         raise DownloadError(f"{archive}: {error.strerror or error}: {named}") from None
