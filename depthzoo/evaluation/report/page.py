@@ -83,25 +83,28 @@ def _examples(report: Report, result: StoredResult) -> str:
         return ""
     from depthzoo.evaluation.report.pictures import example_figures
 
+    alone = len(report.examples) == 1
     parts = "".join(
-        _example(one, result, example_figures(report.protocol, one)) for one in report.examples
+        _example(one, result, alone, example_figures(report.protocol, one))
+        for one in report.examples
     )
     return section("Examples", parts)
 
 
-def _example(example: Example, result: StoredResult, figures: str) -> str:
+def _example(example: Example, result: StoredResult, alone: bool, figures: str) -> str:
     record, scored = example.record, example.record.score.values
     names = [name for name in result.metrics if name in scored][:_SHOWN]
     values = ", ".join(
         f"{about(n).title} {text(n, scored[n])} {about(n).unit}".strip() for n in names
     )
+    place = "The only" if alone else _PLACES[example.kind]
     value = scored.get(result.headline, float("nan"))
     note = f'<span class="wide">{escape(example.note)}</span>' if example.note else ""
     return (
         f'<div class="card example" data-example="{escape(example.kind)}" '
         f'data-sequence="{escape(record.sequence)}" data-camera="{escape(record.camera)}" '
         f'data-frame="{record.frame}" data-name="{escape(record.frame_id)}" '
-        f'data-value="{value:.9g}"><header><b>{_PLACES[example.kind]} {result.noun}</b>'
+        f'data-value="{value:.9g}"><header><b>{place} {result.noun}</b>'
         f"<span>{escape(record.sequence)} · frame <code>{escape(record.frame_id)}</code></span>"
         f"<span>{escape(values)}</span>{note}</header>"
         f'<div class="pictures">{figures}</div></div>'

@@ -36,7 +36,7 @@ __all__ = [
 
 Named = Sequence[tuple[str, StoredResult]]
 _UNITS = {"depth": "m", "disparity": "px"}
-_CLIPS, _PATHS = 4, 6
+_CLIPS, _PATHS, _LEAST = 4, 6, 2
 _PATH_POINTS = 500
 _PLANES = {(0, 1): (1, 2), (0, -1): (2, 1), (1, 1): (2, 0), (1, -1): (0, 2), (2, 1): (0, 1),
            (2, -1): (1, 0)}  # fmt: skip
@@ -62,7 +62,7 @@ def over_time(result: StoredResult) -> str:
     several = _of_frames(result) if result.kind == "frame" else _of_clips(result, "epe", "epe")
     if result.kind == "trajectory":
         name, several = result.headline, _of_clips(result, "error", result.headline)
-    if not several:
+    if sum(len(points) for _, points in several) < _LEAST:
         return ""
     single = all(len(points) == 1 for _, points in several)
     if single:

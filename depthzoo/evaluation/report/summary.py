@@ -75,7 +75,9 @@ def _facts(result: StoredResult) -> list[tuple[str, str, str]]:
     versions = data.get("versions", {})
     names = ", ".join(sorted({str(d.get("dataset", "")) for d in data["data"]}))
     many = len(data["data"])
-    amount = f"{counts.get('frames', 0)} frames of {many} sequence{'s' if many != 1 else ''}"
+    frames = counts.get("frames", 0)
+    amount = f"{frames} frame{'s' if frames != 1 else ''} of {many} "
+    amount += f"sequence{'s' if many != 1 else ''}"
     if result.noun == "clip":
         amount += f", {counts.get('records', 0)} clips"
     how = str(alignment.get("method", ""))
