@@ -242,13 +242,19 @@ def _of_split(specs: list[SequenceSpec], split: str, source: Path) -> list[Seque
     own = [spec for spec in specs if spec.split == split]
     if own:
         return own
-    from depthdata.splits import load_split
+    from depthdata.splits import Split
+    from depthdata.windows import load_selection
 
-    named = set(load_split(split).sequences)
+    chosen = load_selection(split)
+    if isinstance(chosen, Split):
+        # Waymo's lists name the folder of a record, too
+        named = frozenset(name.rpartition("/")[2] for name in chosen.sequences)
+    else:
+        named = chosen.sequences_of((spec.name, spec.split, 0) for spec in specs)
     found = [spec for spec in specs if spec.name in named]
     if not found:
         raise UsageError(
-            f"{source} has none of the {len(named)} sequences of split {split}; "
+            f"{source} has none of the sequences of split {split}; "
             f"it has {_some([spec.name for spec in specs])}"
         )
     return found

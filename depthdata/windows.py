@@ -172,6 +172,17 @@ class WindowRule:
             )
         return clips
 
+    def sequences_of(self, sequences: Iterable[Listed | tuple[Any, ...]]) -> frozenset[str]:
+        """Return the names of those sequences that the rule takes; their frames do not matter.
+
+        Examples
+        --------
+        >>> rule = load_windows("dynamic_replica/test_150")
+        >>> sorted(rule.sequences_of([("a", "train", 300), ("b", "test", 300)]))
+        ['b']
+        """
+        return frozenset(item.name for item in self._choose(sequences, strict=False))
+
     def _values(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Put parameters where the file says ``$name``."""
         values: dict[str, Any] = {}

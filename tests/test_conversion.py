@@ -25,6 +25,8 @@ from depthdata.errors import FormatError, MissingDependencyError, SourceError, U
 from depthdata.receipts import read_receipts, rebuild_index
 from depthdata.sequence import open_sequence, verify
 from depthdata.sequence.part import PartFile
+from depthdata.synthetic.layouts import sintel, waymo
+from depthdata.synthetic.scene import SyntheticScene
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +171,7 @@ def test_choice_of_sequences_and_splits(raw: Path, tmp_path: Path):
     assert not (tmp_path / "out").exists()  # a dry run writes nothing
     with pytest.raises(UsageError, match="has no sequence nothing"):
         chosen(sequences=["nothing"])
-    with pytest.raises(UsageError, match="none of the"):
+    with pytest.raises(UsageError, match="none of the sequences of split nuscenes/test"):
         chosen(split="nuscenes/test")
     with pytest.raises(UsageError, match="jobs"):
         chosen(jobs=0)
@@ -177,6 +179,24 @@ def test_choice_of_sequences_and_splits(raw: Path, tmp_path: Path):
         convert("no_such_dataset", raw, tmp_path)
     with pytest.raises(SourceError, match="no drive found"):
         convert("kitti_raw", tmp_path, tmp_path / "out")
+
+
+def test_published_selections_of_other_datasets(tmp_path: Path):
+    scene = SyntheticScene(width=96, height=64, frames=1)
+    listed = "10203656353524179475_7625_000_7645_000"
+    for name in (listed, "1_2_3_4_5"):
+        folder = tmp_path / "waymo"
+        waymo.write(scene, folder, split="validation", name=name, top=(4, 20), near=(4, 20))
+    sintel.write(scene, tmp_path / "sintel", sequence="bamboo_1")
+
+    def chosen(dataset: str, split: str) -> list[str]:
+        report = convert(dataset, tmp_path / dataset, tmp_path, split=split, dry_run=True)
+        return [result.sequence for result in report.results]
+
+    assert chosen("waymo", "waymo/test") == [f"segment-{listed}"]  # the list says val/segment-...
+    assert chosen("sintel", "sintel/all") == ["bamboo_1"]  # a rule for windows
+    with pytest.raises(UsageError, match="none of the sequences of split waymo/test"):
+        chosen("sintel", "waymo/test")
 
 
 def test_dry_run_tells_what_would_happen(own: Path, tmp_path: Path):

@@ -187,6 +187,7 @@ class Report:
         for row in self.protocol.published:
             ours = self.aggregate if row.region == "all" else regions.get(row.region, {})
             same = row.model == self.model["name"] and row.split in (None, split)
+            same &= dict(row.options).items() <= self.model["options"].items()
             delta = (
                 {k: ours.get(k, math.nan) - v for k, v in row.values.items()}
                 if same and not self.limits

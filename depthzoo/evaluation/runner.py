@@ -140,7 +140,7 @@ def evaluate(
         left_out=plan.left_out,
         versions=versions,
     )
-    report.limits = _limits(report, plan, limit)
+    report.limits = [*_limits(report, plan, limit), *_other_weights(running)]
     report.ledger = check_training(running.card, plan.tasks)
     if examples:
         report.examples = find_examples(running, plan, report)
@@ -333,6 +333,20 @@ def _limits(report: Report, plan: Plan, limit: int | None) -> list[str]:
         missing = 100 * (1 - report.coverage)
         found.append(f"{missing:.2f} % of the truth's pixels have no prediction")
     return found
+
+
+def _other_weights(model: Any) -> list[str]:
+    """Say when a model has other weights than its card names; predictions are taken as they are."""
+    files = model.card.weights
+    if not files or hasattr(model, "fingerprint"):
+        return []
+    found = model.weights_sha256
+    if found is None:
+        return ["the model is untrained"]
+    known = files[0].sha256 or files[0].sha256_prefix
+    if len(files) == 1 and known and not found.startswith(known):
+        return [f"weights (SHA-256 {found[:12]}) are not the published ones ({known[:12]})"]
+    return []
 
 
 def _describe_model(source: _Source, model: Any, invariance: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -223,13 +224,24 @@ def test_where_nothing_can_run_one_line_says_why() -> None:
 # ---------------------------------------------------------------- runs
 
 
+@contextmanager
+def published_as(file: Path) -> Iterator[None]:
+    """The model's authors published this file."""
+    card = model_card(RAFT)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    authors = card.weights
+    object.__setattr__(card, "weights", (replace(authors[0], sha256_prefix=digest[:12]),))
+    yield
+    object.__setattr__(card, "weights", authors)
+
+
 @pytest.fixture(scope="module")
 def whole(
     middlebury: Path, raft: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Result]:
     """A table that ran whole: the folder of its result and page, and what was printed."""
     out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, published_as(raft):
         patch.setenv("DEPTHZOO_CACHE", str(out / "cache"))
         patch.setitem(model_card(RAFT).settings, "iterations", 2)  # type: ignore[arg-type]
         files = ("-o", out / "r.json", "--html", out / "r.html")
@@ -275,6 +287,17 @@ def test_results_say_everything_that_is_needed_to_repeat_them(
             assert told["digest"] == seq.digest
             assert told["source_fingerprint"] == seq.source_fingerprint != ""
             assert told["converter"] == seq.converter
+
+
+def test_other_weights_than_the_published_ones_are_told(middlebury: Path, raft: Path) -> None:
+    files = sorted(middlebury.glob("*.h5"))[:1]
+    options = {"iterations": 1}
+    report = evaluate(RAFT, files, "stereo/raft@1/middlebury_Q", weights=raft, options=options)
+    assert any("not the published ones" in reason for reason in report.limits)
+    assert all(row["delta"] is None for row in report.published())
+    with published_as(raft):
+        report = evaluate(RAFT, files, "stereo/epe", weights=raft, options=options)
+    assert not any("weights" in reason for reason in report.limits)
 
 
 def test_a_list_of_frames_has_its_hash_too(kitti: Path) -> None:
