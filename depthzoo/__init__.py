@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from depthzoo import networks
     from depthzoo.evaluation.runner import evaluate
     from depthzoo.models import Card, Model, Needs, list_models, load, model_card
+    from depthzoo.models.downloads import download
     from depthzoo.parity import run_parity
     from depthzoo.prediction import Prediction
     from depthzoo.weights import load_checkpoint, load_state
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "Needs",
     "Prediction",
+    "download",
     "evaluate",
     "list_models",
     "load",
@@ -43,6 +45,7 @@ _HOME = {
     "Model": "depthzoo.models",
     "Needs": "depthzoo.models",
     "Prediction": "depthzoo.prediction",
+    "download": "depthzoo.models.downloads",
     "evaluate": "depthzoo.evaluation.runner",
     "list_models": "depthzoo.models",
     "load": "depthzoo.models",

@@ -19,6 +19,7 @@ from depthdata.cli.base import (
 )
 
 if TYPE_CHECKING:
+    from depthdata.download.plan import Plan
     from depthdata.download.progress import Progress
     from depthdata.download.run import DownloadReport
     from depthdata.download.terms import Terms
@@ -29,6 +30,7 @@ __all__ = [
     "exit_code_of",
     "make_progress",
     "parse_rate",
+    "print_plan",
     "show_report",
 ]
 
@@ -93,6 +95,8 @@ def command(
 
     What is there already is not fetched again, so a stopped run is continued by running it again.
     """
+    from depthdata.download import download, plan_download
+    from depthdata.download.plan import part_names
     from depthdata.download.terms import terms_of
     from depthdata.sources import dataset_card
 
@@ -101,10 +105,11 @@ def command(
     terms = terms_of(dataset_card(name))
     if dry_run:
         keys = ("files", "parts", "links", "link_files", "from_folder", "archives", "mirror")
-        return _show_plan(console, name, root, terms, {key: options[key] for key in keys})
+        plan = plan_download(name, root, **{key: options[key] for key in keys})
+        parts = part_names(dataset_card(name))
+        print_plan(console, plan, terms, {"name": name, "root": str(root)}, parts)
+        return EXIT_OK
     accept_license = accept_terms(console, terms, accept_license)
-    from depthdata.download import download
-
     progress = make_progress(console)
     try:
         report = download(
@@ -198,16 +203,16 @@ def _with_name(name: str, message: str) -> str:
     return message if name in message else f"{name}: {message}"
 
 
-def _show_plan(
-    console: Console, name: str, root: Path, terms: Terms, options: dict[str, Any]
-) -> int:
-    from depthdata.download import plan_download
-    from depthdata.download.plan import part_names
+def print_plan(
+    console: Console,
+    plan: Plan,
+    terms: Terms,
+    facts: dict[str, Any],
+    parts: tuple[str, ...] = (),
+) -> None:
+    """Print what would be fetched."""
     from depthdata.download.terms import accepted
-    from depthdata.sources import dataset_card
 
-    plan = plan_download(name, root, **options)
-    parts = part_names(dataset_card(name))
     known = accepted(terms)
     lines = [terms.text + (" (accepted)" if known else " (not accepted yet)"), "", plan.table()]
     lines += ["", plan.summary]
@@ -217,8 +222,7 @@ def _show_plan(
     if parts:
         lines.append(f"parts: {', '.join(parts)}")
     data = {
-        "name": name,
-        "root": str(root),
+        **facts,
         "terms": {**asdict(terms), "sha256": terms.digest, "accepted": known},
         "files": [asdict(file) for file in plan.files],
         "size": plan.size,
@@ -227,7 +231,6 @@ def _show_plan(
         "parts": list(parts),
     }
     console.result(data, "\n".join(lines))
-    return EXIT_OK
 
 
 def _is_interactive() -> bool:

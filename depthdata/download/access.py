@@ -28,7 +28,7 @@ __all__ = ["Access", "Item", "Kind", "Places", "Resolved", "is_archive", "kind_o
 Kind = Literal["open", "login", "link", "bucket", "google_drive", "dropbox", "nextcloud", "page"]
 Ask = Callable[[str], tuple[str, str] | None]
 
-_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".7z", ".rar")
+_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".7z")
 _FILES = (*_SUFFIXES, ".gz", ".bz2", ".pth", ".pt", ".ckpt", ".safetensors", ".txt", ".json", ".h5")
 
 
@@ -238,7 +238,7 @@ class _Sites:
             )
         if kind == "bucket":
             return self._bucket(archive, self.access.rewrite(archive.url), places)
-        if archive.many and kind == "google_drive":
+        if kind == "google_drive" and "/folders/" in archive.url:
             return self._drive_folder(archive, archive.url, places)
         return [self._hosted(archive, archive.name, archive.url, kind, places)]
 
@@ -285,13 +285,19 @@ class _Sites:
         if url not in self._listings:
             listing = google_drive_listing(archive.name, url, session, self.access.rewrite)
             self._listings[url] = list(listing)
-        listed = [(name, link) for name, link in self._listings[url]]
-        inside = [
-            (name.partition("/")[2], link) for name, link in listed
-            if name.startswith(f"{archive.name}/")
-        ]  # fmt: skip
-        alone = [(name, link) for name, link in listed if fnmatchcase(name, f"{archive.name}.*")]
-        found = inside or alone
+        listed = self._listings[url]
+        if archive.many:
+            top = f"{archive.name}/"
+            found = [(n.removeprefix(top), link) for n, link in listed if n.startswith(top)]
+            found = found or [
+                (n, link) for n, link in listed if fnmatchcase(n, f"{archive.name}.*")
+            ]
+        else:
+            found = [
+                (archive.name, link)
+                for name, link in listed
+                if name.rpartition("/")[2] == archive.name
+            ][:1]
         if not found:
             names = sorted({name.partition("/")[0] for name, _ in listed})
             raise DownloadError(

@@ -87,7 +87,7 @@ class Plan:
             noun = "sets of files" if sets == count else "files"
         text = f"{count} {noun}"
         if unknown == count:
-            return f"{text}, sizes not published"
+            return f"{text}, size{'' if count == 1 else 's'} not published"
         about = "" if all(file.exact for file in self.files) else "about "
         rest = f", {unknown} without a published size" if unknown else ""
         return f"{text}, {about}{human(self.size)}{rest}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Literal
 
-from depthdata.download.access import Access, Item, Places, Resolved, is_archive, resolve
+from depthdata.download.access import Access, Item, Places, Resolved, resolve
 from depthdata.download.access_bucket import fetch_remote
 from depthdata.download.access_folder import found_in, put_in_place, verify
 from depthdata.download.archives import extract
@@ -110,14 +110,15 @@ def run(
     done: dict[str, list[FileResult]] = {archive.name: [] for archive in archives}
     todo = []
     for archive in archives:
-        finished = _finished(archive, places) if how.extract else None
+        finished = _finished(archive, archive.name, places, how)
         if finished is None:
             todo.append(archive)
         else:
             done[archive.name].append(finished)
     notes: list[str] = []
     if access.folder is not None:
-        for archive, result in _from_folder(access.folder, todo, places, how, progress):
+        strict = len(todo) == len(archives)
+        for archive, result in _from_folder(access.folder, todo, places, how, progress, strict):
             done[archive.name].append(result)
     elif todo:
         resolved = resolve(card, todo, access, places)
@@ -130,19 +131,26 @@ def run(
     return DownloadReport(card.name, places.root, results, tuple(notes))
 
 
-def _finished(archive: Archive, places: Places) -> FileResult | None:
-    if archive.many or not archive.unpack:
+def _finished(archive: Archive, name: str, places: Places, how: How) -> FileResult | None:
+    """Return the result of a file that a former run has unpacked whole; None of any other."""
+    path, into = places.of(archive, name), places.into(archive, name)
+    if not how.extract or into is None or not unpacked(archive, path, into):
         return None
-    path, into = places.of(archive, archive.name), places.into(archive, archive.name)
-    if into is None or not unpacked(archive, path, into):
-        return None
-    return FileResult(archive.name, "there", path if path.exists() else None, into)
+    if how.delete_archives:
+        path.unlink(missing_ok=True)
+    return FileResult(_shown(archive, name), "there", path if path.exists() else None, into)
+
+
+def _shown(archive: Archive, name: str) -> str:
+    return f"{archive.name}/{name}" if archive.many else name
 
 
 def _fetch(
     resolved: Resolved, places: Places, how: How, progress: Progress
 ) -> list[tuple[Archive, FileResult]]:
-    items = resolved.items
+    found = [(item, _finished(item.archive, item.name, places, how)) for item in resolved.items]
+    done = [(item.archive, result) for item, result in found if result is not None]
+    items = [item for item, result in found if result is None]
     unpacker = _Unpacker(items, places, how, progress)
     watched = _Watched(progress, unpacker)
     common: dict[str, Any] = {
@@ -156,13 +164,13 @@ def _fetch(
         remotes = [item.remote for item in items if item.remote is not None]
         if remotes:
             outcomes |= {o.path: o for o in fetch_remote(remotes, **common)}
-    return [(item.archive, _result(item, outcomes[item.path], unpacker)) for item in items]
+    fetched = [(item.archive, _result(item, outcomes[item.path], unpacker)) for item in items]
+    return [*done, *fetched]
 
 
 def _result(item: Item, outcome: Outcome, unpacker: _Unpacker) -> FileResult:
-    name = f"{item.archive.name}/{item.name}" if item.archive.many else item.name
     found = FileResult(
-        name,
+        _shown(item.archive, item.name),
         outcome.status,
         outcome.path if outcome.status != "failed" else None,
         None,
@@ -174,39 +182,61 @@ def _result(item: Item, outcome: Outcome, unpacker: _Unpacker) -> FileResult:
 
 
 class _Unpacker:
-    """Unpacks each archive in a thread, from the moment that it is there."""
+    """Unpacks each archive in a thread, from the moment that it is there.
+
+    The threads are daemons: an interrupt ends the program at once, and the next run goes on.
+    """
 
     def __init__(self, items: Sequence[Item], places: Places, how: How, progress: Progress):
         self._items = {str(item.path): item for item in items}
         self._places, self._how, self._progress = places, how, progress
-        self._pool = ThreadPoolExecutor(UNPACKERS, thread_name_prefix="unpack")
-        self._waiting: dict[str, Future[FileResult]] = {}
-        self._lock = threading.Lock()
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
+        self._known: set[str] = set()
+        self._results: dict[str, FileResult] = {}
+        self._problem: BaseException | None = None
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(UNPACKERS)]
 
     def __enter__(self) -> None:
-        return None
+        for thread in self._threads:
+            thread.start()
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+        for _thread in self._threads:
+            self._queue.put(None)
+        if kind is None:
+            for thread in self._threads:
+                thread.join()
+            if self._problem is not None:
+                raise self._problem
 
     def there(self, key: str) -> None:
         """Begin with a file that is whole."""
         item = self._items.get(key)
-        if item is None or not self._how.extract:
+        if item is None or not self._how.extract or key in self._known:
             return
-        into = self._places.into(item.archive, item.name)
-        if into is not None and is_archive(item.path.name):
-            with self._lock:
-                if key not in self._waiting:
-                    task = (item.archive, item.path, into, self._how, self._progress)
-                    self._waiting[key] = self._pool.submit(_unpack, *task)
+        if self._places.into(item.archive, item.name) is not None:
+            self._known.add(key)
+            self._queue.put(key)
 
     def added(self, path: Path, found: FileResult) -> FileResult:
         """Return a result with what unpacking says."""
-        future = self._waiting.get(str(path))
-        if found.status == "failed" or future is None:
+        unpacked_ = self._results.get(str(path))
+        if found.status == "failed" or unpacked_ is None:
             return found
-        return _joined(found, future.result())
+        return _joined(found, unpacked_)
+
+    def _run(self) -> None:
+        while (key := self._queue.get()) is not None:
+            item = self._items[key]
+            into = self._places.into(item.archive, item.name)
+            assert into is not None
+            try:
+                self._results[key] = _unpack(
+                    item.archive, item.path, into, self._how, self._progress
+                )
+            except BaseException as error:  # ours: the caller shall see it
+                self._problem = error
+                return
 
 
 class _Watched(Progress):
@@ -272,15 +302,23 @@ def _joined(found: FileResult, unpacked_: FileResult) -> FileResult:
 
 
 def _from_folder(
-    folder: Path, archives: Sequence[Archive], places: Places, how: How, progress: Progress
+    folder: Path,
+    archives: Sequence[Archive],
+    places: Places,
+    how: How,
+    progress: Progress,
+    strict: bool,
 ) -> list[tuple[Archive, FileResult]]:
-    """Verify and unpack what is in a folder; the files there are left as they are."""
+    """Verify and unpack what is in a folder; the files there are left as they are.
+
+    That an archive is not there is a failure where it was asked for, or where there is none at all.
+    """
     found = found_in(folder, archives)
     results = []
     for archive in archives:
         if archive.name not in found:
             line = f"{archive.name}: not in {folder}"
-            status: Status = "failed" if how.chosen or not found else "missing"
+            status: Status = "failed" if how.chosen or (strict and not found) else "missing"
             results.append((archive, FileResult(archive.name, status, message=line)))
         for name, path in found.get(archive.name, []):
             results.append((archive, _taken(archive, name, path, places, how, progress)))
@@ -290,7 +328,7 @@ def _from_folder(
 def _taken(
     archive: Archive, name: str, path: Path, places: Places, how: How, progress: Progress
 ) -> FileResult:
-    shown = f"{archive.name}/{name}" if archive.many else name
+    shown = _shown(archive, name)
     try:
         outcome = verify(path, archive, places.root, progress)
         result = FileResult(

@@ -52,8 +52,8 @@ class Terms:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def terms_of(card: Card) -> Terms:
-    """Return the terms of a dataset.
+def terms_of(card: Card, kind: str = "dataset") -> Terms:
+    """Return the terms of a dataset, or of what else a card of this form is of.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def terms_of(card: Card) -> Terms:
     >>> terms_of(dataset_card("kitti_raw")).licence
     'CC BY-NC-SA 3.0'
     """
-    return Terms(f"dataset/{card.name}", card.title, card.licence, card.terms_url)
+    return Terms(f"{kind}/{card.name}", card.title, card.licence, card.terms_url)
 
 
 def accepted(terms: Terms) -> bool:

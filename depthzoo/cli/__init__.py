@@ -12,6 +12,7 @@ _COMMANDS = {
     for name, module, summary in [
         ("list", "list_", "The models, or the evaluation protocols."),
         ("info", "info", "What a model or a protocol is."),
+        ("download", "download", "The authors' weights, into the cache."),
         ("predict", "predict", "Predictions of a model for sequence files."),
         ("view", "view", "Predictions of a model as a video, in space, or as a recording."),
         ("evaluate", "evaluate", "A model under a named protocol: table, JSON, HTML."),

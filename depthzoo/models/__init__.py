@@ -129,14 +129,15 @@ def load(
     precision : str
         ``fp32``, ``fp16`` or ``bf16``.
     weights : path, optional
-        The authors' file, the archive around it, or the folder that holds it.
+        The authors' file, the archive around it, or the folder that holds it; by default what
+        ``depthzoo download`` put into the cache.
     **options
         What the family offers beyond, such as ``iterations`` or ``memory_budget``.
 
     Raises
     ------
     UsageError
-        Unknown name or option; weights needed and not given (the line tells where they are).
+        Unknown name or option; weights needed and not there (the line tells how to get them).
     FormatError
         The weights are damaged, unsafe, or of another model.
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from depthdata.errors import UsageError
 from depthzoo.models.card import Card, WeightsFile
+from depthzoo.models.downloads import downloaded
 from depthzoo.weights import Checkpoint, cache_folder, load_checkpoint, load_state
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def load_checkpoints(
     card : Card
     network : Module
         A file with a `prefix` fills the sub-network of that name.
-    weights : path
-        The file, the archive around the files, or the folder that holds them; or `UNTRAINED`.
+    weights : path, optional
+        The file, the archive around the files, or the folder that holds them; or `UNTRAINED`. By
+        default what ``depthzoo download`` put into the cache.
 
     Returns
     -------
@@ -75,7 +77,9 @@ def load_checkpoints(
         Damaged, unsafe, or of another model; the network may be filled in part.
     """
     if weights is None:
-        raise UsageError(_how_to_get(card))
+        weights = downloaded(card)
+        if weights is None:
+            raise UsageError(_how_to_get(card))
     if weights == UNTRAINED:
         logger.warning("%s is untrained: its predictions mean nothing", card.name)
         return []
@@ -97,8 +101,8 @@ def _how_to_get(card: Card) -> str:
     place = first.archive or (first.file if len(card.weights) == 1 else "the folder with them")
     also = f" or of {first.file}" if first.archive and len(card.weights) == 1 else ""
     return (
-        f"{card.name} needs {files}: download {first.url} and give weights= (--weights) "
-        f"the path of {place}{also}"
+        f"{card.name} needs {files}: `depthzoo download {card.name}`, or download {first.url} and "
+        f"give weights= (--weights) the path of {place}{also}"
     )
 
 
