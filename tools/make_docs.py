@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from depthdata.download.access import kind_of
+from depthdata.download.plan import part_names, select
 from depthdata.sources import Card as DatasetCard
 from depthdata.sources import dataset_card, list_datasets
 from depthzoo.benchmark import read_timings, table
@@ -45,7 +47,9 @@ def _dataset(card: DatasetCard) -> Iterator[str]:
     yield f"## `{card.name}`: {card.title}\n"
     yield f"* Cameras: {_names(card.cameras)}. Streams: {_names(card.streams)}."
     yield f"* Published splits: {_names(card.splits)}."
-    yield f"* Terms: <{card.terms_url}>\n"
+    yield f"* Terms: <{card.terms_url}>"
+    if card.archives:
+        yield f"* Download: {_download(card)}.\n"
     yield "Conversion:\n"
     yield from (f"* {note}" for note in card.notes)
     yield "\nKnown defects of the published data:\n"
@@ -53,12 +57,24 @@ def _dataset(card: DatasetCard) -> Iterator[str]:
     yield f"\nCite:\n\n```bibtex\n{card.citation}\n```\n"
 
 
+def _download(card: DatasetCard) -> str:
+    usual = select(card)
+    kinds = sorted({kind_of(archive, card.login) for archive in card.archives})
+    noun = "sets of files" if any(archive.many for archive in card.archives) else "archives"
+    said = [f"{', '.join(kinds)}; {len(usual)} of {len(card.archives)} {noun} without a choice"]
+    parts = part_names(card)
+    if len(parts) > 1:
+        said.append(f"parts {_names(parts)}")
+    return "; ".join(said)
+
+
 def models_page() -> str:
     cards = [model_card(name) for name in list_models()]
     lines = [
         "# Models\n",
-        "What `depthzoo.load` runs. The authors' checkpoint files are loaded unchanged; give the",
-        "file, the archive around it or the folder that holds it as `weights=`.\n",
+        "What `depthzoo.load` runs. The authors' checkpoint files are loaded unchanged: those that",
+        "`depthzoo download` fetched, or the file, the archive around it or the folder that holds",
+        "it as `weights=`.\n",
         "| name | model | gives | needs | trained on | licence |",
         "|---|---|---|---|---|---|",
         *(

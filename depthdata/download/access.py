@@ -279,7 +279,7 @@ class _Sites:
         return found
 
     def _drive_folder(self, archive: Archive, url: str, places: Places) -> list[Item]:
-        from depthdata.download.access_hosts import google_drive_listing
+        from depthdata.download.access_hosts import google_drive_direct, google_drive_listing
 
         session = self._plain_session()
         if url not in self._listings:
@@ -303,9 +303,13 @@ class _Sites:
             raise DownloadError(
                 f"{archive.name}: not in the folder {url}, which has {shortened(names)}"
             )
+        if not archive.many:
+            return [self._hosted(archive, archive.name, found[0][1], "google_drive", places)]
         return [
-            self._hosted(archive, _safe(archive, name), link, "google_drive", places)
-            for name, link in found
+            self._item(archive, self.access.rewrite(direct), places, name=name, session=session)
+            for name, direct in (
+                (_safe(archive, name), google_drive_direct(link)) for name, link in found
+            )
         ]
 
     def _hosted(self, archive: Archive, name: str, url: str, kind: Kind, places: Places) -> Item:

@@ -14,6 +14,7 @@ from depthdata.errors import DownloadError
 
 __all__ = [
     "dropbox_url",
+    "google_drive_direct",
     "google_drive_id",
     "google_drive_listing",
     "google_drive_url",
@@ -70,6 +71,16 @@ def google_drive_url(name: str, url: str, session: requests.Session, rewrite: Re
     if confirmed is None:
         raise DownloadError(diagnosis.page_line(name, asked, body))
     return rewrite(confirmed) if urlsplit(confirmed).netloc != urlsplit(asked).netloc else confirmed
+
+
+def google_drive_direct(url: str) -> str:
+    """Return the address of a file without asking: for the many files of a folder.
+
+    >>> google_drive_direct("https://drive.google.com/file/d/1Ab/view")
+    'https://drive.usercontent.google.com/download?id=1Ab&export=download&confirm=t'
+    """
+    number = google_drive_id(url)
+    return f"https://drive.usercontent.google.com/download?id={number}&export=download&confirm=t"
 
 
 def _form(page: str, base: str) -> str | None:

@@ -87,8 +87,11 @@ class Sites:
             f"{site}/file-handling/": handling,
         }
 
-    def google_drive(self, files: dict[str, bytes | None]) -> None:
-        """Play Google Drive: id -> content of a big file, None where its quota is used up."""
+    def google_drive(self, files: dict[str, bytes | None], *, strict: bool = True) -> None:
+        """Play Google Drive: id -> content of a big file, None where its quota is used up.
+
+        Where it is strict, a file comes only to who has seen the page that asks.
+        """
 
         def ask(method: str, query: dict[str, list[str]], cookie: str) -> Answer:
             name = query.get("id", [""])[0]
@@ -106,12 +109,38 @@ class Sites:
 
         def give(method: str, query: dict[str, list[str]], cookie: str) -> Answer:
             data = files.get(query.get("id", [""])[0])
-            if data is None or query.get("confirm") != ["t"] or query.get("uuid") != ["u-1"]:
+            seen = query.get("uuid") == ["u-1"] or not strict
+            if data is None or query.get("confirm") != ["t"] or not seen:
                 return 200, {}, QUOTA.encode()
             return 200, {"Content-Type": "application/octet-stream"}, data
 
         self.pages["/drive.google.com/uc"] = ask
         self.pages["/drive.usercontent.google.com/download"] = give
+
+    def google_drive_folder(self, tree: dict[str, bytes], top: str) -> None:
+        """Play a folder on Google Drive that is open to everybody: path -> content."""
+        inside: dict[str, set[str]] = {top: set()}
+        for path in tree:
+            parts = path.split("/")
+            for depth in range(len(parts)):
+                above = "/".join([top, *parts[:depth]])
+                inside.setdefault(above, set()).add("/".join([top, *parts[: depth + 1]]))
+        numbers = {name: f"1n{number}" for number, name in enumerate(sorted(inside))}
+        numbers[top] = top
+        folders = {number: name for name, number in numbers.items()}
+        files = {f"1f{number}": path for number, path in enumerate(sorted(tree))}
+        ids = {f"{top}/{path}": number for number, path in files.items()}
+
+        def listing(method: str, query: dict[str, list[str]], cookie: str) -> Answer:
+            rows = ""
+            for name in sorted(inside[folders[query["id"][0]]]):
+                kind, key = ("file/d", ids[name]) if name in ids else ("drive/folders", "")
+                where = f"https://drive.google.com/{kind}/{key or numbers[name]}"
+                rows += f'<a href="{where}"><div>{name.rpartition("/")[2]}</div></a>'
+            return 200, {}, f"<html>{rows}</html>".encode()
+
+        self.pages["/drive.google.com/embeddedfolderview"] = listing
+        self.google_drive({number: tree[path] for number, path in files.items()}, strict=False)
 
     def total(self) -> int:
         """Bytes of files that were sent."""
@@ -121,6 +150,7 @@ class Sites:
 class _Handler(BaseHTTPRequestHandler):
     sites: Sites
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         pass

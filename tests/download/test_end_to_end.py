@@ -178,6 +178,20 @@ def test_bucket(scene: SyntheticScene, tmp_path: Path, monkeypatch: pytest.Monke
     converts("waymo", tmp_path / "wod", tmp_path / "out")
 
 
+def test_folder_on_google_drive(sites: Sites, scene: SyntheticScene, tmp_path: Path) -> None:
+    write_raw("kitti_vis", scene, tmp_path / "raw")
+    files = {f"kitti_256/{n}": p.read_bytes() for n, p in tree(tmp_path / "raw").items()}
+    other = {"cityscapes_256/image/x/000000.jpg": b"another set"}
+    top = dd.dataset_card("kitti_vis").archives[0].url.rpartition("/")[2]
+    sites.google_drive_folder(files | other, top)
+    command = ("download", "kitti_vis", tmp_path / "vis", "--mirror", sites.mirror, "--json")
+    done = run(*command, "--accept-license")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["ok"] == len(files)
+    assert json.loads(run(*command).stdout)["bytes_fetched"] == 0
+    converts("kitti_vis", tmp_path / "vis", tmp_path / "out")
+
+
 def test_pasted_links(sites: Sites, tmp_path: Path) -> None:
     write_raw("nuscenes", SyntheticScene(seed=3, frames=3, **SIZE), tmp_path / "raw")
     data = io.BytesIO()
