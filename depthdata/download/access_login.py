@@ -141,7 +141,8 @@ def _get(name: str, url: str, session: requests.Session) -> str:
     if not answer.ok:
         body = answer.content[:4096]
         raise DownloadError(diagnosis.status_line(name, url, answer.status_code, body))
-    return answer.text
+    text: str = answer.text
+    return text
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
