@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-__all__ = ["image_pyramid", "photometric_error", "ssim_loss"]
+__all__ = ["edge_aware_smoothness", "image_pyramid", "photometric_error", "ssim_loss"]
 
 _C1, _C2 = 0.01**2, 0.03**2
 
@@ -41,6 +41,31 @@ def photometric_error(target: Tensor, other: Tensor, ssim_weight: float = 0.85) 
     absolute = (target - other).abs().mean(1, keepdim=True)
     structural = ssim_loss(other, target).mean(1, keepdim=True)
     return ssim_weight * structural + (1 - ssim_weight) * absolute
+
+
+def edge_aware_smoothness(values: Tensor, image: Tensor | None = None) -> Tensor:
+    """Mean step of a map along rows plus that along columns, less where an image has edges.
+
+    Parameters
+    ----------
+    values : Tensor
+        (N, C, H, W).
+    image : Tensor, optional
+        (N, 3, H, W); its mean step over the channels, e, weighs a step by ``exp(-e)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> float(edge_aware_smoothness(torch.tensor([[[[0.0, 2.0], [0.0, 2.0]]]])))
+    2.0
+    """
+    total = values.new_zeros(())
+    for axis in (3, 2):
+        step = values.diff(dim=axis).abs()
+        if image is not None:
+            step = step * torch.exp(-image.diff(dim=axis).abs().mean(1, keepdim=True))
+        total = total + step.mean()
+    return total
 
 
 def image_pyramid(image: Tensor, levels: int) -> list[Tensor]:

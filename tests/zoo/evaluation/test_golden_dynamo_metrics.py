@@ -30,7 +30,8 @@ from depthzoo.evaluation.metrics.snippets import (
     sfm_learner_ate,
 )
 from depthzoo.networks import geometry
-from depthzoo.networks.photometric import ssim_loss
+from depthzoo.networks.ground_plane import fit_ground_plane, ground_depth
+from depthzoo.networks.photometric import edge_aware_smoothness, ssim_loss
 
 pytestmark = pytest.mark.golden
 LIBRARIES = {
@@ -191,3 +192,32 @@ def test_dynamo_depth_geometry(path: Path) -> None:
         agree(geometry.sampling_grid(pixels), arrays[name], 1e-9)
     one, two = (torch.as_tensor(arrays[f"img{k}"]) for k in (1, 2))
     agree(ssim_loss(one, two), arrays["ssim"], 1e-9)
+    disparity = torch.as_tensor(arrays["disp"])
+    agree(edge_aware_smoothness(disparity), arrays["smooth_plain"], 1e-9)
+    tiled = disparity.repeat(1, 1, 2, 2)[:, :, :6, :8]
+    agree(edge_aware_smoothness(tiled, one[:, :, :6, :8]), arrays["smooth_with_img"], 1e-9)
+    rules = ranges["ground_plane"]
+    picks = torch.as_tensor(arrays["gp_picks"])
+    plane = fit_ground_plane(
+        torch.as_tensor(arrays["gp_points"]),
+        picks.view(len(picks), rules["max_it"], rules["num_points_per_it"]),
+        share=rules["g_prior"],
+        tolerance=rules["tol"],
+    )
+    agree(plane.weights[..., None], arrays["gp_param"], 1e-9)
+    agree(plane.height, arrays["gp_dist"], 1e-9)
+
+
+def test_the_ground_that_a_plane_shows_is_the_plane() -> None:
+    weights = torch.tensor([[0.05, -0.02, 1.6]], dtype=torch.float64)
+    intrinsics = torch.tensor([[[40.0, 0, 15.5], [0, 42.0, 9.5], [0, 0, 1]]], dtype=torch.float64)
+    depth = ground_depth(weights, intrinsics, torch.zeros(20, 32, dtype=torch.float64), 100.0)
+    points = geometry.back_project(depth, intrinsics)
+    seen = (depth < 100).squeeze(1)
+    x, y, z = (axis[seen] for axis in points.unbind(1))
+    assert 0.3 < seen.double().mean() < 0.7
+    torch.testing.assert_close(y, 0.05 * x - 0.02 * z + 1.6)
+    picks = torch.randint(8 * 32, (1, 40, 5), generator=torch.Generator().manual_seed(0))
+    found = fit_ground_plane(points, picks)
+    torch.testing.assert_close(found.weights, weights, rtol=0, atol=1e-4)
+    assert found.height.squeeze(1)[seen].abs().max() < 1e-2
