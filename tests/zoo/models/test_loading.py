@@ -69,7 +69,7 @@ def test_folder_folder_above_and_archive_give_the_same(folder, tmp_path):
 
 
 def test_what_is_not_there_is_named(folder):
-    with pytest.raises(UsageError, match=r"encoder\.pth, depth\.pth: download .*two\.zip"):
+    with pytest.raises(UsageError, match=r"encoder\.pth, depth\.pth: .*download .*two\.zip"):
         load_weights(CARD, network(), None)
     shutil.copytree(folder, folder.parent / "other")
     with pytest.raises(UsageError, match="2 folders have weights of two/kitti: other, two"):
