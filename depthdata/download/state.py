@@ -254,7 +254,11 @@ def _read_journal(path: Path) -> tuple[dict[str, Any], RangeSet] | None:
         same_boot = bool(head["boot"]) and head["boot"] == _boot_id()
         if head["version"] != VERSION or not isinstance(head["size"], int | None):
             return None
-        have = _ranges(head["have"] if same_boot else head["safe"])
+        if not all(isinstance(head[key], str | None) for key in ("etag", "last_modified")):
+            return None
+        have, safe = _ranges(head["have"]), _ranges(head["safe"])
+        if not same_boot:
+            have = safe
         for line in lines[1:]:
             value = json.loads(line)
             if isinstance(value, dict):

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections import deque
 from typing import Literal
 
@@ -347,6 +348,7 @@ class Transfer:
         if not ranged:
             start, stop = 0, None
         asked = Asked(self.name, self.request.url, start, stop, ranged)
+        began = time.monotonic()
         with self.line.open(asked, if_range) as response:
             known = self.part.validator if self.part.begun else Validator()
             size = self.part.size if self.part.begun else None
@@ -362,8 +364,9 @@ class Transfer:
             if lead and not answer.whole:
                 if not self._helpers:
                     self._extend_queue(answer)
-                self._call_helpers()
-            self._pump(response, answer, asked, head)
+                self._pump(response, answer, asked, head, began)
+            else:
+                self._pump(response, answer, asked, head)
 
     def _take_whole(self, answer: Answer, asked: Asked, *, lead: bool) -> None:
         """Decide what to do with the whole file where a piece of it was asked for."""
@@ -428,7 +431,15 @@ class Transfer:
 
     # -- the bytes --------------------------------------------------------------------------
 
-    def _pump(self, response: requests.Response, answer: Answer, asked: Asked, head: bytes) -> None:
+    def _pump(
+        self,
+        response: requests.Response,
+        answer: Answer,
+        asked: Asked,
+        head: bytes,
+        alone_since: float | None = None,
+    ) -> None:
+        """Keep the body; one that came alone (asked for at some time) calls helpers if it lags."""
         stop = answer.stop
         if stop is not None and asked.stop is not None and not answer.whole:
             stop = min(stop, asked.stop)
@@ -438,6 +449,10 @@ class Transfer:
             position += len(data)
             if self.line.abort.is_set():
                 raise StoppedError
+            if alone_since is not None:
+                policy, seconds = self.context.policy, time.monotonic() - alone_since
+                if seconds >= policy.trial and position - answer.start < policy.fast * seconds:
+                    self._call_helpers()
         if stop is not None and position < stop:
             raise RetryError(f"{self.name}: {self.line.host} drops the connection", broke=True)
         if answer.size is None and answer.whole:

@@ -32,6 +32,9 @@ class Policy:
         A connection that brings fewer bytes a second for so long is dropped and made anew.
     first_piece, largest_piece : int
         Bytes asked for at once: by the first request, which learns the size, and by the others.
+    fast, trial : float
+        A connection that after so many seconds (the second) has brought so many bytes a second (the
+        first) is enough; more of them would only cost time.
     block : int
         Bytes in memory per connection, at most.
     sleep : callable, optional
@@ -50,6 +53,8 @@ class Policy:
     slow_seconds: float = 60.0
     first_piece: int = 8 * MIB
     largest_piece: int = 64 * MIB
+    fast: float = 250e6
+    trial: float = 0.05
     block: int = MIB
     sleep: Callable[[float], None] | None = None
     seed: int | None = None

@@ -33,6 +33,8 @@ QUICK = Policy(
     read_timeout=5,
     first_piece=64 * KIB,
     largest_piece=256 * KIB,
+    trial=0,
+    fast=1e12,
     seed=0,
 )
 
@@ -90,6 +92,15 @@ def test_a_big_file_comes_in_ranges_over_several_connections(
     assert server.most_open >= 3
     assert {hit.status for hit in server.hits} == {206}
     assert server.sent() == len(data)
+
+
+def test_a_connection_that_is_fast_is_enough(server: HostileServer, tmp_path: Path) -> None:
+    data = some_bytes(2000 * KIB)
+    server.pace = 0.001
+    policy = dataclasses.replace(QUICK, fast=1.0)
+    request = Request(server.add("/a.bin", data), tmp_path / "a.bin")
+    assert get(request, parts=4, policy=policy).sha256 == sha256(data)
+    assert server.most_open == 1 and server.sent() == len(data)
 
 
 def test_a_dropped_connection_is_resumed_where_it_broke(
@@ -426,7 +437,7 @@ def test_progress_as_json_lines(server: HostileServer, tmp_path: Path) -> None:
     data = some_bytes(300_000)
     fetch(
         [Request(server.add("/a.bin", data), tmp_path / "a.bin", size=len(data))],
-        limit_rate=600_000, progress=progress, policy=QUICK,
+        limit_rate=250_000, parts=1, progress=progress, policy=QUICK,
     )  # fmt: skip
     progress.close()
     events = [json.loads(line) for line in text.getvalue().splitlines()]

@@ -29,6 +29,8 @@ QUICK = Policy(
     first_piece=64 * KIB,
     largest_piece=128 * KIB,
     block=64 * KIB,
+    trial=0,
+    fast=1e12,
 )
 
 # What a fault that cannot be mended may make the engine say; nothing else is right.

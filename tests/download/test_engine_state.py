@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from download.hostile_server import HostileServer
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support import ROOT
 
@@ -29,7 +29,7 @@ FETCH = """
 import sys
 from pathlib import Path
 from depthdata.download.engine import Policy, Request, fetch
-policy = Policy(first_piece=64 << 10, largest_piece=512 << 10, first_wait=0.01)
+policy = Policy(first_piece=64 << 10, largest_piece=512 << 10, first_wait=0.01, trial=0)
 (outcome,) = fetch([Request(sys.argv[1], Path(sys.argv[2]))], parts=3, policy=policy)
 sys.exit(outcome.message if outcome.status == "failed" else 0)
 """
@@ -105,6 +105,7 @@ def test_a_journal_cut_anywhere_never_says_too_much(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(junk=st.binary(max_size=60), at=st.integers(0, 200))
+@example(junk=b" ", at=29)  # the name of a key
 def test_a_damaged_journal_makes_no_exception(tmp_path_factory, junk: bytes, at: int) -> None:
     path = tmp_path_factory.mktemp("damaged") / "a.bin"
     state = written(path).state_path
