@@ -28,7 +28,7 @@ _PUBLIC = {
     "contact_sheet": "depthdata.view",
     "convert": "depthdata.conversion",
     "dataset_card": "depthdata.sources",
-    "download": "depthdata.download",
+    "download": "depthdata.downloading",
     "export": "depthdata.exporting",
     "list_datasets": "depthdata.sources",
     "list_splits": "depthdata.splits",
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from depthdata.checks import check as check
     from depthdata.comparison import compare as compare
     from depthdata.conversion import convert as convert
-    from depthdata.download import download as download
+    from depthdata.downloading import download as download
     from depthdata.errors import DepthdataError as DepthdataError
     from depthdata.exporting import export as export
     from depthdata.loading import SequenceDataset as SequenceDataset
@@ -71,8 +71,6 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'depthdata' has no attribute {name!r}")
-    if name == "download":  # the package itself, which can be called
-        return import_module(_PUBLIC[name])
     value = globals()[name] = getattr(import_module(_PUBLIC[name]), name)
     return value
 

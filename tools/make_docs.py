@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from depthdata.download.access import kind_of
-from depthdata.download.plan import part_names, select
+from depthdata.downloading.access import kind_of
+from depthdata.downloading.plan import part_names, select
 from depthdata.sources import Card as DatasetCard
 from depthdata.sources import dataset_card, list_datasets
 from depthzoo.benchmark import read_timings, table

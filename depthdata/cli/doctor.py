@@ -158,7 +158,7 @@ def _seven_zip() -> Iterator[Finding]:
 
 def _credentials() -> Iterator[Finding]:
     yield _netrc()
-    from depthdata.download.access_login import variables
+    from depthdata.downloading.access_login import variables
     from depthdata.sources import dataset_card, list_datasets
 
     for name in list_datasets():
@@ -209,7 +209,7 @@ def _google() -> Finding:
 
 
 def _proxy() -> Iterator[Finding]:
-    from depthdata.download.diagnosis import public_url
+    from depthdata.downloading.diagnosis import public_url
 
     for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy"):
         value = os.environ.get(name)
@@ -223,7 +223,7 @@ def _proxy() -> Iterator[Finding]:
             yield Finding("certificates", "FAIL", f"{name} names {value}, which is not there")
     mirror = os.environ.get("DEPTHDATA_MIRROR")
     if mirror:
-        from depthdata.download.mirror import mirror_from
+        from depthdata.downloading.mirror import mirror_from
         from depthdata.errors import UsageError
 
         try:
@@ -234,7 +234,7 @@ def _proxy() -> Iterator[Finding]:
 
 
 def _own_folders() -> Iterator[Finding]:
-    from depthdata.download.terms import config_folder
+    from depthdata.downloading.terms import config_folder
 
     folder = config_folder()
     at = folder
@@ -248,7 +248,7 @@ def _own_folders() -> Iterator[Finding]:
 
 
 def _disk(root: Path) -> Finding:
-    from depthdata.download.diagnosis import human
+    from depthdata.downloading.diagnosis import human
 
     at = root.absolute()
     while not at.exists() and at != at.parent:

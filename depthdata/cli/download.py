@@ -19,10 +19,10 @@ from depthdata.cli.base import (
 )
 
 if TYPE_CHECKING:
-    from depthdata.download.plan import Plan
-    from depthdata.download.progress import Progress
-    from depthdata.download.run import DownloadReport
-    from depthdata.download.terms import Terms
+    from depthdata.downloading.plan import Plan
+    from depthdata.downloading.progress import Progress
+    from depthdata.downloading.run import DownloadReport
+    from depthdata.downloading.terms import Terms
 
 __all__ = [
     "accept_terms",
@@ -95,9 +95,9 @@ def command(
 
     What is there already is not fetched again, so a stopped run is continued by running it again.
     """
-    from depthdata.download import download, plan_download
-    from depthdata.download.plan import part_names
-    from depthdata.download.terms import terms_of
+    from depthdata.downloading import download, plan_download
+    from depthdata.downloading.plan import part_names
+    from depthdata.downloading.terms import terms_of
     from depthdata.sources import dataset_card
 
     options["files"] = options["files"] or None
@@ -131,7 +131,7 @@ def command(
 
 def accept_terms(console: Console, terms: Terms, given: bool) -> bool:
     """Show the terms once and ask; without anybody to ask return what was given."""
-    from depthdata.download.terms import accepted
+    from depthdata.downloading.terms import accepted
 
     if accepted(terms):
         return given
@@ -150,7 +150,7 @@ def ask_login(host: str) -> tuple[str, str] | None:
 
 def make_progress(console: Console) -> Progress:
     """Return bars on a terminal, else something that only counts."""
-    from depthdata.download.progress import Progress
+    from depthdata.downloading.progress import Progress
 
     bars = console.verbosity >= 0 and sys.stderr.isatty()
     return Progress("bars" if bars else "quiet")
@@ -158,7 +158,7 @@ def make_progress(console: Console) -> Progress:
 
 def show_report(console: Console, report: DownloadReport) -> int:
     """Print what became of each file; return the exit code."""
-    from depthdata.download.diagnosis import human
+    from depthdata.downloading.diagnosis import human
 
     for note in report.notes:
         console.note(f"note: {note}")
@@ -211,7 +211,7 @@ def print_plan(
     parts: tuple[str, ...] = (),
 ) -> None:
     """Print what would be fetched."""
-    from depthdata.download.terms import accepted
+    from depthdata.downloading.terms import accepted
 
     known = accepted(terms)
     lines = [terms.text + (" (accepted)" if known else " (not accepted yet)"), "", plan.table()]

@@ -41,7 +41,7 @@ def command(
     **options: Any,
 ) -> int:
     """Fetch the authors' weights of each MODEL into the cache, where every command finds them."""
-    from depthdata.download.terms import terms_of
+    from depthdata.downloading.terms import terms_of
     from depthzoo.models import model_card
     from depthzoo.models.downloads import download, plan_download, source_card
 

@@ -16,11 +16,11 @@ from depthdata.errors import UsageError
 from depthzoo.models.card import Card, WeightsFile
 
 if TYPE_CHECKING:
-    from depthdata.download.access import Access, Places
-    from depthdata.download.plan import Plan
-    from depthdata.download.progress import Progress
-    from depthdata.download.run import DownloadReport
-    from depthdata.download.transfer_policy import Policy
+    from depthdata.downloading.access import Access, Places
+    from depthdata.downloading.plan import Plan
+    from depthdata.downloading.progress import Progress
+    from depthdata.downloading.run import DownloadReport
+    from depthdata.downloading.transfer_policy import Policy
     from depthdata.sources.card import Card as SourceCard
 
 __all__ = ["download", "downloaded", "plan_download", "source_card"]
@@ -61,8 +61,8 @@ def download(
     UsageError
         No such model, or one that needs no weights.
     """
-    from depthdata.download.run import How, run
-    from depthdata.download.terms import require, terms_of
+    from depthdata.downloading.run import How, run
+    from depthdata.downloading.terms import require, terms_of
 
     card = _card(name)
     source = source_card(card)
@@ -84,7 +84,7 @@ def plan_download(
     mirror: str | None = None,
 ) -> Plan:
     """Say what `download` would fetch; nothing is asked of any server."""
-    from depthdata.download.plan import make_plan
+    from depthdata.downloading.plan import make_plan
 
     card = _card(name)
     source = source_card(card)
@@ -139,7 +139,7 @@ def source_card(card: Card) -> SourceCard:
 
 def _place(card: Card, file: WeightsFile) -> tuple[str, str]:
     """Return the name of what is fetched for a file, and the folder for it."""
-    from depthdata.download.access import kind_of_url
+    from depthdata.downloading.access import kind_of_url
 
     if file.archive is not None:
         return file.archive, ""
@@ -186,7 +186,7 @@ def _tag(card: Card) -> str:
 
 
 def _places(card: Card) -> Places:
-    from depthdata.download.access import Places
+    from depthdata.downloading.access import Places
 
     folder = _folder(card)
     return Places(folder, folder)
@@ -200,8 +200,8 @@ def _access(
     mirror: str | None,
     ask: Callable[[str], tuple[str, str] | None] | None,
 ) -> Access:
-    from depthdata.download.access import Access
-    from depthdata.download.mirror import mirror_from
+    from depthdata.downloading.access import Access
+    from depthdata.downloading.mirror import mirror_from
 
     given = None if folder is None else Path(folder)
     return Access(tuple(links), tuple(map(Path, lists)), given, mirror_from(mirror), ask)

@@ -34,7 +34,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 OURS = """
 import resource, sys, time
 from pathlib import Path
-from depthdata.download.engine import Request, fetch
+from depthdata.downloading.engine import Request, fetch
 began = time.perf_counter()
 (outcome,) = fetch([Request(sys.argv[1], Path(sys.argv[2]))], parts=int(sys.argv[3]))
 seconds = time.perf_counter() - began
