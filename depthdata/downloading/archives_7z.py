@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-from depthdata.downloading.archives_codecs import BLOCK, Damaged, read_blocks
+from depthdata.downloading.archives_codecs import BLOCK, Damaged
 from depthdata.downloading.limits import Limits
 from depthdata.downloading.members import Kind, Member, shown
 from depthdata.errors import DownloadError, MissingDependencyError
@@ -31,7 +31,7 @@ _HEAD = struct.Struct("<6sBBLQQL")
 
 def open_7z(path: Path, file: BinaryIO, size: int, limits: Limits) -> _SevenZip:
     """Return a reader; MissingDependencyError where neither py7zr nor the program is there."""
-    index = _index_place(path, file, size, limits)
+    _check_index(path, file, size, limits)
     try:
         import py7zr  # noqa: F401
     except ImportError:
@@ -40,12 +40,12 @@ def open_7z(path: Path, file: BinaryIO, size: int, limits: Limits) -> _SevenZip:
             raise MissingDependencyError(
                 f"{path}: 7z archives need py7zr (pip install 'depthdata[7z]') or the program 7z"
             ) from None
-        return _WithProgram(path, file, size, index, program)
-    return _WithLibrary(path, file, size, index)
+        return _WithProgram(path, file, size, program)
+    return _WithLibrary(path, file, size)
 
 
-def _index_place(path: Path, file: BinaryIO, size: int, limits: Limits) -> tuple[int, int]:
-    """Return where the index starts and how long it is."""
+def _check_index(path: Path, file: BinaryIO, size: int, limits: Limits) -> None:
+    """Refuse an index that is not all there, or too long."""
     file.seek(0)
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size:
@@ -55,7 +55,6 @@ def _index_place(path: Path, file: BinaryIO, size: int, limits: Limits) -> tuple
         raise Damaged("it is cut off")
     if length > limits.index_bytes:
         raise DownloadError(f"{path}: has an index of {length} bytes: a bomb, or damaged")
-    return _HEAD.size + offset, length
 
 
 class _SevenZip:
@@ -63,20 +62,22 @@ class _SevenZip:
 
     indexed = True
 
-    def __init__(self, path: Path, file: BinaryIO, size: int, index: tuple[int, int]) -> None:
+    def __init__(self, path: Path, file: BinaryIO, size: int) -> None:
         self.path = path
         self.size = size
         self.read = 0
         self._file = file
-        self._index = index
         self._members: list[Member] = []
 
     def identity(self) -> dict[str, object]:
-        """Return what tells this archive from another version of it: its index."""
+        """Return what tells this archive from another version of it: its members.
+
+        Not the bytes of the index, which may be no more than where the packed index lies.
+        """
         digest = hashlib.sha256()
-        for block in read_blocks(self._file, *self._index):
-            digest.update(block)
-        return {"size": self.size, "index": digest.hexdigest()}
+        for member in self.members():
+            digest.update(f"{member.name}\0{member.size}\0{member.crc}\0".encode(errors="replace"))
+        return {"size": self.size, "members": digest.hexdigest()}
 
     def members(self) -> Iterator[Member]:
         """Yield every member as the index has it."""
@@ -267,10 +268,8 @@ class _Run(Iterator[bytes]):
 class _WithProgram(_SevenZip):
     """By the program 7z: a list of what is in it, then all bytes one after another."""
 
-    def __init__(
-        self, path: Path, file: BinaryIO, size: int, index: tuple[int, int], program: str
-    ) -> None:
-        super().__init__(path, file, size, index)
+    def __init__(self, path: Path, file: BinaryIO, size: int, program: str) -> None:
+        super().__init__(path, file, size)
         self._program = program
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
