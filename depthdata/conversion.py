@@ -23,14 +23,13 @@ from depthdata._version import __version__
 from depthdata.errors import (
     DepthdataError,
     FormatError,
-    MissingDependencyError,
     SourceError,
     UsageError,
 )
 from depthdata.receipts import append_receipt, rebuild_index
 from depthdata.sequence import SequenceWriter, open_sequence, stale_parts
 from depthdata.sources import SequenceSpec
-from depthdata.workers import WorkerLostError, run_tasks
+from depthdata.workers import WorkerLostError, run_on_dask, run_tasks
 
 __all__ = ["ConversionReport", "SequenceResult", "convert", "remove_stale_parts"]
 
@@ -275,29 +274,14 @@ def _some(names: list[str]) -> str:
 
 def _run(tasks: list[_Task], jobs: int, scheduler: str | None) -> Iterator[tuple[int, Any]]:
     if scheduler is not None:
-        yield from _run_on_dask(tasks, scheduler)
+        for position, answer in run_on_dask(_convert_one, tasks, scheduler):
+            lost = isinstance(answer, BaseException)
+            yield position, WorkerLostError(str(answer)) if lost else answer
     elif jobs == 1 or len(tasks) <= 1:
         for position, task in enumerate(tasks):
             yield position, _convert_one(task)
     else:
         yield from run_tasks(_convert_one, tasks, jobs)
-
-
-def _run_on_dask(tasks: list[_Task], scheduler: str) -> Iterator[tuple[int, Any]]:
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise MissingDependencyError(
-            "scheduler= needs dask.distributed: pip install 'depthdata[dask]'"
-        ) from None
-    with Client(scheduler) as client:
-        # pure=False: each task runs, however often the same one was asked for.
-        futures = client.map(_convert_one, tasks, pure=False, retries=1)
-        positions = {future.key: position for position, future in enumerate(futures)}
-        for future in as_completed(futures):
-            error = future.exception()
-            position = positions[future.key]
-            yield position, future.result() if error is None else WorkerLostError(str(error))
 
 
 def _convert_one(task: _Task) -> SequenceResult:

@@ -20,7 +20,9 @@ from multiprocessing.reduction import ForkingPickler
 from queue import Empty, Queue, SimpleQueue
 from typing import Any, TypeVar
 
-__all__ = ["WorkerLostError", "run_tasks"]
+from depthdata.errors import MissingDependencyError
+
+__all__ = ["WorkerLostError", "run_on_dask", "run_tasks"]
 
 Task = TypeVar("Task")
 
@@ -90,6 +92,43 @@ def run_tasks(
                 thread.join()
         for worker in crew:
             worker.close()
+
+
+def run_on_dask(
+    function: Callable[[Task], Any], tasks: list[Task], scheduler: str
+) -> Iterator[tuple[int, Any]]:
+    """Yield ``(position, function(task))`` for each task, as the workers of a cluster are done.
+
+    Parameters
+    ----------
+    function, tasks
+        As for `run_tasks`.
+    scheduler : str
+        Address, ``tcp://host:port``.
+
+    Yields
+    ------
+    int, object
+        Position in `tasks` and the result, or the exception in its place.
+
+    Raises
+    ------
+    MissingDependencyError
+        dask.distributed is not installed.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise MissingDependencyError(
+            "scheduler= needs dask.distributed: pip install 'depthdata[dask]'"
+        ) from None
+    with Client(scheduler) as client:
+        # pure=False: each task runs, however often the same one was asked for.
+        futures = client.map(function, tasks, pure=False, retries=1)
+        positions = {future.key: position for position, future in enumerate(futures)}
+        for future in as_completed(futures):
+            error = future.exception()
+            yield positions[future.key], future.result() if error is None else error
 
 
 def _feed(

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from depthdata.downloading.state import durable_write, flush_folder
+from depthdata.downloading.state import boot_id, durable_write, flush_folder
 from depthdata.downloading.state_record import FOLDER
 
 __all__ = ["Done", "Ledger", "ledger_path"]
@@ -104,14 +104,14 @@ class Ledger:
         self._folder = None
         self._safe_at = time.monotonic()
         if not self.known:
-            head = {"version": VERSION, **(self.identity or {}), "boot": _boot_id()}
+            head = {"version": VERSION, **(self.identity or {}), "boot": boot_id()}
             durable_write(self.path, (json.dumps(head) + "\n").encode())
             self._boot = head["boot"]
         self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         if self.known:
             os.ftruncate(self._file, self._whole_bytes)
-            if self._boot is None or self._boot != _boot_id():
-                self._boot = _boot_id()
+            if self._boot is None or self._boot != boot_id():
+                self._boot = boot_id()
                 self._say({"boot": self._boot})
 
     def temporary(self, folder: Path) -> Path:
@@ -207,7 +207,7 @@ class Ledger:
                     if not line.endswith(b"\n") or not self._take(line):
                         break
                     self._whole_bytes += len(line)
-        if self._boot is None or self._boot != _boot_id():
+        if self._boot is None or self._boot != boot_id():
             self._untrusted.update(self._pending)
 
     def _take(self, line: bytes) -> bool:
@@ -255,10 +255,3 @@ def _sync_file_system(folder: Path) -> None:
         os.sync()
     finally:
         os.close(descriptor)
-
-
-def _boot_id() -> str | None:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return None

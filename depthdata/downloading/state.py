@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from depthdata.downloading.ranges import RangeSet
 
-__all__ = ["Part", "Validator", "durable_write", "flush_folder"]
+__all__ = ["Part", "Validator", "boot_id", "durable_write", "flush_folder"]
 
 VERSION = 1
 JOURNAL_MOST = 1 << 20  # bytes, then it is written anew
@@ -226,7 +226,7 @@ class Part:
             "size": self.size,
             "etag": self.validator.etag,
             "last_modified": self.validator.last_modified,
-            "boot": _boot_id(),
+            "boot": boot_id(),
             "have": list(self.have),
             "safe": list(self._safe),
         }
@@ -251,7 +251,7 @@ def _read_journal(path: Path) -> tuple[dict[str, Any], RangeSet] | None:
     try:
         lines = path.read_bytes().split(b"\n")[:-1]  # without its end a line is not whole
         head = json.loads(lines[0])
-        same_boot = bool(head["boot"]) and head["boot"] == _boot_id()
+        same_boot = bool(head["boot"]) and head["boot"] == boot_id()
         if head["version"] != VERSION or not isinstance(head["size"], int | None):
             return None
         if not all(isinstance(head[key], str | None) for key in ("etag", "last_modified")):
@@ -302,7 +302,8 @@ def _reserve(descriptor: int, size: int) -> None:
     os.ftruncate(descriptor, size)
 
 
-def _boot_id() -> str | None:
+def boot_id() -> str | None:
+    """Return what tells this start of the machine from others, where the system says it."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

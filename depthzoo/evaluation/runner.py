@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from depthdata.errors import DepthdataError, MissingDependencyError, UsageError
+from depthdata.errors import DepthdataError, UsageError
 from depthdata.sequence import open_sequence
-from depthdata.workers import WorkerLostError, run_tasks
+from depthdata.workers import WorkerLostError, run_on_dask, run_tasks
 from depthzoo.evaluation.alignment import choose_alignment
 from depthzoo.evaluation.examples import find_examples
 from depthzoo.evaluation.frames import Plan, Task, plan_frames
@@ -281,20 +281,9 @@ Work = tuple[bytes, Task]
 
 
 def _on_dask(work: list[Work], scheduler: str) -> Iterator[tuple[int, Any]]:
-    try:
-        from distributed import Client, as_completed
-    except ImportError:
-        raise MissingDependencyError(
-            "scheduler= needs dask.distributed: pip install 'depthdata[dask]'"
-        ) from None
-    with Client(scheduler) as client:
-        futures = client.map(_work, work, pure=False, retries=1)
-        positions = {future.key: position for position, future in enumerate(futures)}
-        for future in as_completed(futures):
-            error = future.exception()
-            known = error is None or isinstance(error, DepthdataError)
-            answer = future.result() if error is None else error
-            yield positions[future.key], answer if known else WorkerLostError(repr(error))
+    for position, answer in run_on_dask(_work, work, scheduler):
+        lost = isinstance(answer, BaseException) and not isinstance(answer, DepthdataError)
+        yield position, WorkerLostError(repr(answer)) if lost else answer
 
 
 _LOADED: dict[bytes, tuple[Any, Any, Protocol]] = {}

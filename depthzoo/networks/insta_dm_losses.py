@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from depthzoo.networks.insta_dm_projection import (
@@ -21,6 +20,7 @@ from depthzoo.networks.insta_dm_projection import (
     motion_field,
     rotation_from_angles,
 )
+from depthzoo.networks.photometric import ssim_loss
 
 __all__ = [
     "Frame",
@@ -36,7 +36,6 @@ __all__ = [
     "smoothness_loss",
 ]
 
-_C1, _C2 = 0.01**2, 0.03**2
 _SSIM_SHARE = 0.85
 _TINY = 1e-24
 _CONSISTENT = 0.1  # depth difference up to which two views show the same surface
@@ -129,7 +128,7 @@ def pair_loss(
         unmoved = (target.image - reference.image).abs().mean(1, keepdim=True)
         weight = weight * (photo.mean(1, keepdim=True) < unmoved)
     if options.ssim:
-        structure = _dissimilarity(target.image, warp.image)
+        structure = ssim_loss(target.image, warp.image)
         photo = (1 - _SSIM_SHARE) * photo + _SSIM_SHARE * structure
     if options.mask:
         photo = photo * (1 - difference)
@@ -274,17 +273,3 @@ def _any(masks: Tensor) -> Tensor:
     if not masks.shape[1]:
         return masks.new_zeros((len(masks), 1, *masks.shape[2:]))
     return masks.amax(1, keepdim=True)
-
-
-def _dissimilarity(one: Tensor, other: Tensor) -> Tensor:
-    """(1 - SSIM) / 2 over 3x3, the border mirrored."""
-    x, y = (F.pad(image, (1, 1, 1, 1), mode="reflect") for image in (one, other))
-
-    def mean(image: Tensor) -> Tensor:
-        return F.avg_pool2d(image, 3, stride=1)
-
-    mx, my = mean(x), mean(y)
-    vx, vy = mean(x * x) - mx * mx, mean(y * y) - my * my
-    above = (2 * mx * my + _C1) * (2 * (mean(x * y) - mx * my) + _C2)
-    below = (mx * mx + my * my + _C1) * (vx + vy + _C2)
-    return ((1 - above / below) / 2).clamp(0, 1)

@@ -187,7 +187,7 @@ def test_after_a_crash_of_the_machine_files_are_checked(
     found = lost.stat()
     lost.write_bytes(bytes(found.st_size))
     os.utime(lost, ns=(found.st_mtime_ns, found.st_mtime_ns))
-    monkeypatch.setattr(archives_state, "_boot_id", lambda: "another")
+    monkeypatch.setattr(archives_state, "boot_id", lambda: "another")
     report = extract(archive, into)
     assert (report.there, report.files) == (2, 3)
     assert files(into) == TREE

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from depthzoo.evaluation.report.values import about, as_number, text
+from depthzoo.evaluation.results import write_text
 
 __all__ = ["badge", "cell", "document", "heads", "section", "stamp", "table", "write_page"]
 
@@ -53,14 +53,7 @@ def document(title: str, parts: Iterable[str]) -> str:
 
 def write_page(page: str, path: str | Path) -> None:
     """Write a page to `path`, whole or not at all."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part-{os.getpid()}")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(Path(path), page)
 
 
 def badge(kind: str, words: str) -> str:
